@@ -1,0 +1,1 @@
+"""Ministry law enforcement and inspection (督查执法检查)."""

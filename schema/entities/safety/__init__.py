@@ -1,0 +1,1 @@
+"""Construction safety supervision (建筑施工安全监管)."""

@@ -1,0 +1,1 @@
+"""Entities used by all five systems (共享基础数据)."""
