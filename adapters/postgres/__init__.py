@@ -1,0 +1,1 @@
+"""The ministry's PostgreSQL: all SQL of the product, its migrations included."""

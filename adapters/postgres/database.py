@@ -1,0 +1,336 @@
+"""The ministry's database at run time: a LIFO of connections that never change session state, and shared batches.
+
+One per process. A connection is opened with all its settings and role as start-up parameters; prepared statements are
+held per connection, so nothing is reset between requests.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict, deque
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import asyncpg
+
+from adapters.base import AuditRecord, SourceQuery
+from adapters.postgres.statements import AUDIT_COLUMNS, Compiled, compile_query
+from schema.registry import Registry
+
+_BATCH_AT_MOST = 32
+_RUNNERS_PER_STATEMENT = 2
+_HOT_FROM = 3
+_STATEMENT_BYTES_PER_CONNECTION = 48_000_000
+_BYTES_PER_SQL_CHARACTER = 12
+"""A held generic plan takes about twelve times its text (117 KB for the 9 KB of the widest benchmark query)."""
+
+
+class DatabaseError(Exception):
+    """The database refused a statement for a reason of ours; the text is for the log, never for a client."""
+
+    name = "INTERNAL"
+
+
+class DatabaseUnavailable(DatabaseError):
+    """No connection, or it broke while a statement ran: nothing was answered."""
+
+    name = "DATABASE_UNAVAILABLE"
+
+
+class StatementTimeout(DatabaseError):
+    """The statement ran longer than allowed and was cancelled."""
+
+    name = "STATEMENT_TIMEOUT"
+
+
+@dataclass(eq=False)
+class Statement:
+    """A compiled query with its use count and the callers waiting for its next batch; lives as long as its plan."""
+
+    compiled: Compiled
+    uses: int = 0
+    waiting: deque[tuple[Sequence[Any], asyncio.Future[bytes | None]]] = field(default_factory=deque)
+    runners: int = 0
+
+    @property
+    def parameters(self) -> tuple[Any, ...]:
+        """The references to bind, in order."""
+        return self.compiled.parameters
+
+
+class Database:
+    """Connections of one role; `open` before use, `close` at the end."""
+
+    def __init__(self, dsn: str, registry: Registry, *, size: int, statement_timeout_ms: int, role: str) -> None:
+        self._dsn = dsn
+        self._registry = registry
+        self._size = size
+        self._settings = {
+            "application_name": "zlaq",
+            "role": role,
+            "search_path": "zlaq",
+            "timezone": "UTC",
+            "jit": "off",
+            "plan_cache_mode": "force_generic_plan",
+            "random_page_cost": "1.1",
+            "max_parallel_workers_per_gather": "0",
+            "synchronous_commit": "on",
+            "statement_timeout": str(statement_timeout_ms),
+            "idle_in_transaction_session_timeout": "10000",
+        }
+        self._free: list[_Held] = []
+        self._open = 0
+        self._waiters: deque[asyncio.Future[None]] = deque()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closed = False
+        self.statements_sent = 0
+
+    async def open(self) -> None:
+        """Open one connection, so that a wrong address or role is known at start; raises `DatabaseUnavailable`."""
+        self._release(await self._acquire())
+
+    async def close(self) -> None:
+        """Wait for running batches, then close every connection."""
+        self._closed = True
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=10)
+        for held in self._free:
+            await held.connection.close(timeout=5)
+        self._free.clear()
+
+    def compile(self, query: SourceQuery) -> Statement:
+        """The statement of a query; pure."""
+        return Statement(compile_query(query, self._registry))
+
+    async def run(self, statement: Statement, arguments: Sequence[Any]) -> list[bytes | None]:
+        """Run a statement of one request; the audit record it carries is durable when this returns."""
+        if statement.compiled.batched:
+            return [await self._run_shared(statement, arguments)]
+        return await self._execute(statement, arguments)
+
+    async def record(self, record: AuditRecord) -> None:
+        """Write an audit record that no data statement carries."""
+        columns = ", ".join((*AUDIT_COLUMNS, "rows", "sources"))
+        await self._plain(
+            f"insert into audit.record ({columns}) values ($1, $2, $3, $4, $5, $6, '', $7)",
+            *(getattr(record, name) for name in AUDIT_COLUMNS),
+            record.sources,
+        )
+
+    async def store_decision(self, digest: str, body: str) -> None:
+        """Keep a decision once, durable before it is first used."""
+        await self._plain(
+            "insert into audit.decision (hash, body) values ($1, $2) on conflict do nothing", digest, body
+        )
+
+    async def fetch(self, sql: str, *arguments: Any) -> list[Any]:
+        """A statement of the product's own housekeeping (open cases, readiness), never of a client's operation."""
+        return await self._plain(sql, *arguments)
+
+    @asynccontextmanager
+    async def borrowed(self) -> AsyncIterator[asyncpg.Connection]:
+        """A connection for checks at start; it goes back unchanged."""
+        held = await self._acquire()
+        try:
+            yield held.connection
+        finally:
+            self._release(held)
+
+    @staticmethod
+    def describe(statement: Any) -> str:
+        """The SQL of a statement under its references."""
+        return f"-- parameters {list(map(repr, statement.parameters))}\n{statement.compiled.sql}"
+
+    async def explain(self, statement: Statement, arguments: Sequence[Any]) -> str:
+        """PostgreSQL's generic plan for a statement, nothing executed."""
+        if statement.compiled.batched:
+            arguments = [[value] for value in arguments]
+        held = await self._acquire()
+        try:
+            rows = await held.connection.fetch(f"explain (costs off) {statement.compiled.sql}", *arguments)
+        finally:
+            self._release(held)
+        return "\n".join(row[0] for row in rows)
+
+    async def _plain(self, sql: str, *arguments: Any) -> list[Any]:
+        held = await self._acquire()
+        try:
+            return await held.connection.fetch(sql, *arguments)
+        except _FAILURES as error:
+            raise _translated(error) from error
+        finally:
+            self._release(held)
+
+    async def _execute(self, statement: Statement, arguments: Sequence[Any]) -> list[bytes | None]:
+        held = await self._acquire()
+        try:
+            self.statements_sent += 1
+            return await held.run(statement, arguments)
+        except _FAILURES as error:
+            raise _translated(error) from error
+        finally:
+            self._release(held)
+
+    async def _run_shared(self, statement: Statement, arguments: Sequence[Any]) -> bytes | None:
+        """Join the statement's next batch. The batch belongs to the database: a caller that goes away harms none."""
+        future: asyncio.Future[bytes | None] = asyncio.get_running_loop().create_future()
+        statement.waiting.append((arguments, future))
+        if statement.runners < _RUNNERS_PER_STATEMENT:
+            statement.runners += 1
+            task = asyncio.create_task(self._serve(statement))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        return await future
+
+    async def _serve(self, statement: Statement) -> None:
+        try:
+            while statement.waiting:
+                held = await self._acquire()
+                try:
+                    batch = [
+                        statement.waiting.popleft() for _ in range(min(_BATCH_AT_MOST, len(statement.waiting)))
+                    ]
+                    batch = [entry for entry in batch if not entry[1].done()]
+                    if batch:
+                        await self._serve_batch(held, statement, batch)
+                finally:
+                    self._release(held)
+        except DatabaseError as error:
+            while statement.waiting:
+                _fail(statement.waiting.popleft()[1], error)
+        finally:
+            statement.runners -= 1
+
+    async def _serve_batch(
+        self, held: _Held, statement: Statement, batch: list[tuple[Sequence[Any], asyncio.Future[bytes | None]]]
+    ) -> None:
+        try:
+            self.statements_sent += 1
+            answers = await held.run(statement, [list(column) for column in zip(*(a for a, _ in batch), strict=True)])
+        except _FAILURES as error:
+            if len(batch) == 1 or held.connection.is_closed():
+                for _, future in batch:
+                    _fail(future, _translated(error))
+                return
+            for arguments, future in batch:
+                await self._serve_batch(held, statement, [(arguments, future)])
+            return
+        for (_, future), answer in zip(batch, answers, strict=True):
+            if not future.done():
+                future.set_result(answer)
+
+    async def _acquire(self) -> _Held:
+        while True:
+            while self._free:
+                held = self._free.pop()
+                if not held.connection.is_closed():
+                    return held
+                self._open -= 1
+            if self._open < self._size:
+                self._open += 1
+                try:
+                    return _Held(await asyncpg.connect(self._dsn, statement_cache_size=0, server_settings=self._settings))
+                except BaseException as error:
+                    self._open -= 1
+                    self._wake()
+                    if isinstance(error, (*_FAILURES, OSError)):
+                        raise DatabaseUnavailable(str(error)) from error
+                    raise
+            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiters.append(waiter)
+            try:
+                await waiter
+            except asyncio.CancelledError:
+                if waiter.done() and not waiter.cancelled():
+                    self._wake()
+                raise
+
+    def _release(self, held: _Held) -> None:
+        # LIFO: the connection used last has the warmest caches on both sides.
+        if held.connection.is_closed() or held.busy:
+            held.connection.terminate()
+            self._open -= 1
+        else:
+            self._free.append(held)
+        self._wake()
+
+    def _wake(self) -> None:
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                return
+
+
+class _Held:
+    """A connection with the prepared statements it holds, least recently used dropped first."""
+
+    def __init__(self, connection: asyncpg.Connection) -> None:
+        self.connection = connection
+        self.busy = False
+        self._prepared: OrderedDict[str, Any] = OrderedDict()
+        self._room = _STATEMENT_BYTES_PER_CONNECTION
+        self._serial = 0
+
+    async def run(self, statement: Statement, arguments: Sequence[Any]) -> list[bytes | None]:
+        """Run on this connection; one cancelled in the middle leaves the connection unfit for use (`busy`)."""
+        self.busy = True
+        rows = await self._rows(statement, arguments)
+        self.busy = False
+        return [row[0] for row in rows]
+
+    async def _rows(self, statement: Statement, arguments: Sequence[Any]) -> list[Any]:
+        sql = statement.compiled.sql
+        prepared = self._prepared.get(sql)
+        try:
+            if prepared is None:
+                statement.uses += 1
+                if statement.uses < _HOT_FROM:
+                    return await self.connection.fetch(sql, *arguments)
+                prepared = await self._prepare(sql)
+            else:
+                self._prepared.move_to_end(sql)
+            return await prepared.fetch(*arguments)
+        except asyncpg.InvalidCachedStatementError:
+            # A migration changed a table under a held statement: prepare once more.
+            self._prepared.pop(sql, None)
+            return await self.connection.fetch(sql, *arguments)
+        except asyncpg.PostgresError:
+            self.busy = False
+            raise
+
+    async def _prepare(self, sql: str) -> Any:
+        self._serial += 1
+        prepared = await self.connection.prepare(sql, name=f"zlaq_{self._serial}")
+        self._prepared[sql] = prepared
+        self._room -= len(sql) * _BYTES_PER_SQL_CHARACTER
+        while self._room < 0 and len(self._prepared) > 1:
+            dropped, _ = self._prepared.popitem(last=False)
+            self._room += len(dropped) * _BYTES_PER_SQL_CHARACTER
+        return prepared
+
+
+_FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, ConnectionError)
+
+
+def _translated(error: BaseException) -> DatabaseError:
+    if isinstance(error, asyncpg.QueryCanceledError):
+        return StatementTimeout("statement timeout")
+    if isinstance(
+        error,
+        asyncpg.PostgresConnectionError
+        | asyncpg.InterfaceError
+        | ConnectionError
+        | asyncpg.OperatorInterventionError
+        | asyncpg.InsufficientResourcesError,
+    ):
+        return DatabaseUnavailable(type(error).__name__)
+    # The server's text may quote a value (a key, a row): only its class and code may be logged.
+    return DatabaseError(f"{type(error).__name__} {getattr(error, 'sqlstate', '')}")
+
+
+def _fail(future: asyncio.Future[bytes | None], error: DatabaseError) -> None:
+    if not future.done():
+        future.set_exception(error)

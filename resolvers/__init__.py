@@ -1,0 +1,1 @@
+"""One GraphQL operation into source work and back: parse, select, plan, execute, assemble. Decides no right."""

@@ -1,0 +1,304 @@
+"""A selection on an entity into the outputs of a decided tree: what is denied never gets further than a constant."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from adapters.base import (
+    Cell,
+    Constant,
+    DisclosureList,
+    GlobalId,
+    Group,
+    Limit,
+    Linked,
+    Listed,
+    Node,
+    Output,
+    Placeholder,
+)
+from resolvers.decided import Decided, Seen
+from resolvers.errors import BadPageSize, TooCostly
+from resolvers.filters import FilterReader
+from resolvers.selection import Leaf, Selected, SelectionReader
+from resolvers.variables import bucket_of
+from schema.declare import Attribute, Relation, Remote
+from schema.predicate import ALWAYS, NEVER, Always, Never, Predicate, Ref, all_of, negate
+from schema.registry import Entity, Field, Registry, TypeKind
+from schema.sdl import NESTED_AT_MOST
+
+_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_VERDICTS_AT_MOST = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One selected field of a remote value: shown clear or masked by bits of the token (or constantly)."""
+
+    key: str
+    field: Field | None
+    clear: int | bool
+    masked: int | bool
+    json: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteSlot:
+    """A remote field of the document: whom to ask, for what, and where it stands."""
+
+    source: str
+    type: str
+    is_list: bool
+    parts: tuple[Part, ...]
+    path: tuple[str | int, ...]
+    """Response keys from the root on; 0 stands where the token's ordinals go."""
+    coordinate: str
+
+
+@dataclass(slots=True)
+class Drafted:
+    """What one plan gathers while its outputs are made."""
+
+    letters: int = 0
+    cost: int = 0
+    disclosure: dict[str, str] = field(default_factory=dict)
+    nodes: list[Node] = field(default_factory=list)
+    slots: list[RemoteSlot] = field(default_factory=list)
+
+    def letter(self) -> str:
+        """The next slot letter of an audit record."""
+        if self.letters == len(_LETTERS):
+            raise TooCostly(f"more than {len(_LETTERS)} objects in one root field")
+        self.letters += 1
+        return _LETTERS[self.letters - 1]
+
+    def disclose(self, coordinate: str, verdict: str | None) -> None:
+        """Note a coordinate that is not clear throughout; several places keep the weakest statement."""
+        if verdict is not None:
+            known = self.disclosure.setdefault(coordinate, verdict)
+            if known != verdict:
+                self.disclosure[coordinate] = "CONDITIONAL"
+
+
+class OutputReader:
+    """Makes the outputs of one plan."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        reader: SelectionReader,
+        decided: Decided,
+        filters: FilterReader,
+        drafted: Drafted,
+        cost_limit: int,
+    ) -> None:
+        self.registry = registry
+        self.reader = reader
+        self.decided = decided
+        self.filters = filters
+        self.drafted = drafted
+        self.cost_limit = cost_limit
+
+    def node(self, entity: Entity, sets: Any, path: tuple[str | int, ...], multiplicity: int) -> Node:
+        """The node of an entity with all that is selected on it; rows hidden by policy are hidden by its `row`."""
+        row = self.decided.row(entity)
+        if not isinstance(row, Always):
+            self.drafted.disclose(entity.row, "DENIED" if isinstance(row, Never) else "CONDITIONAL")
+        letter = self.drafted.letter()
+        self._charge(multiplicity)
+        slots_before = len(self.drafted.slots)
+        outputs: list[Output] = []
+        disclosable: list[tuple[str, Seen]] = []
+        for selected in self.reader.below(entity.name, sets):
+            outputs.append(self._output(entity, selected, path, multiplicity, disclosable))
+        outputs = [
+            DisclosureList(o.key, _disclosure_items(o, disclosable)) if isinstance(o, DisclosureList) else o
+            for o in outputs
+        ]
+        verdicts = _conditional(outputs)
+        if len(verdicts) > _VERDICTS_AT_MOST:
+            raise TooCostly("too many different conditions on one object")
+        node = Node(
+            entity, row, tuple(outputs), letter, verdicts, ordinal=len(self.drafted.slots) > slots_before
+        )
+        self.drafted.nodes.append(node)
+        return node
+
+    def _charge(self, amount: int) -> None:
+        self.drafted.cost += amount
+        if self.drafted.cost > self.cost_limit:
+            raise TooCostly(f"the static cost exceeds {self.cost_limit}")
+
+    def _output(
+        self,
+        entity: Entity,
+        selected: Selected,
+        path: tuple[str | int, ...],
+        multiplicity: int,
+        disclosable: list[tuple[str, Seen]],
+    ) -> Output:
+        key = selected.key
+        if selected.name == "__typename":
+            return Constant(key, orjson.dumps(entity.name).decode())
+        if selected.name == "id":
+            return GlobalId(key)
+        if selected.name == "_disclosure":
+            # Completed by `node`, when all other fields of the object are known.
+            return DisclosureList(key, tuple((ALWAYS, s.key + ":" + s.name) for s in self.reader.below("Disclosure", selected.sets)))
+        declared = entity.fields[selected.name]
+        if isinstance(declared.member, Relation):
+            return self._relation(entity, declared, selected, path, multiplicity, disclosable)
+        seen = self.decided.field(entity, declared)
+        self.drafted.disclose(declared.coordinate, seen.name)
+        disclosable.append((declared.field, seen))
+        if isinstance(declared.member, Remote):
+            return self._remote(entity, declared, seen, selected, path, multiplicity)
+        if isinstance(declared.member, Attribute):
+            self._charge(multiplicity * declared.member.cost)
+        if isinstance(seen.masked, Never) and isinstance(seen.clear, Never):
+            return Constant(key, "null")
+        if declared.type.kind is TypeKind.VALUE:
+            return self._group(declared, seen, selected)
+        return Cell(key, declared, seen.clear, seen.masked)
+
+    def _group(self, declared: Field, seen: Seen, selected: Selected) -> Output:
+        if isinstance(seen.clear, Never):
+            return Constant(selected.key, "null")
+        fields = self.registry.values[declared.type.name].fields
+        parts: list[Cell | Constant] = []
+        for part in self.reader.below(declared.type.name, selected.sets):
+            if part.name == "__typename":
+                parts.append(Constant(part.key, orjson.dumps(declared.type.name).decode()))
+            else:
+                parts.append(Cell(part.key, fields[part.name], ALWAYS, ALWAYS))
+        return Group(selected.key, declared, seen.clear, tuple(parts))
+
+    def _relation(
+        self,
+        entity: Entity,
+        declared: Field,
+        selected: Selected,
+        path: tuple[str | int, ...],
+        multiplicity: int,
+        disclosable: list[tuple[str, Seen]],
+    ) -> Output:
+        relation = declared.member
+        if not isinstance(relation, Relation):
+            raise TypeError(declared.coordinate)
+        target = self.registry.entity(declared.type.name)
+        row = self.decided.row(target)
+        if not declared.type.is_list:
+            local = self.decided.field(entity, entity.by_name[relation.by])
+            if isinstance(local.clear, Never) or isinstance(row, Never):
+                return self._denied(declared, selected, disclosable)
+            self.drafted.disclose(declared.coordinate, local.name)
+            disclosable.append((declared.field, local))
+            node = self.node(target, selected.sets, (*path, selected.key), multiplicity)
+            return Linked(selected.key, declared, local.clear, node)
+        foreign = self.decided.field(target, target.by_name[relation.by])
+        if isinstance(foreign.clear, Never) or isinstance(row, Never):
+            return self._denied(declared, selected, disclosable)
+        self.drafted.disclose(declared.coordinate, foreign.name)
+        limit, size = self._nested_limit(selected)
+        where = all_of([foreign.clear, self.filters.where(target, selected.arguments.get("where"))])
+        order = self.filters.order(target, selected.arguments.get("orderBy"), relation.order)
+        node = self.node(target, selected.sets, (*path, selected.key, 0), multiplicity * size)
+        return Listed(selected.key, declared, node, where, order, limit)
+
+    def _denied(self, declared: Field, selected: Selected, disclosable: list[tuple[str, Seen]]) -> Constant:
+        self.drafted.disclose(declared.coordinate, "DENIED")
+        disclosable.append((declared.field, Seen(NEVER, NEVER, False)))
+        return Constant(selected.key, "null")
+
+    def _nested_limit(self, selected: Selected) -> tuple[Limit, int]:
+        first: Leaf = selected.arguments["first"]
+        size = int(first.value)
+        if not 0 <= size <= NESTED_AT_MOST:
+            raise BadPageSize(f"{selected.name}: first must be between 0 and {NESTED_AT_MOST}")
+        return limit_of(first, size)
+
+    def _remote(
+        self, entity: Entity, declared: Field, seen: Seen, selected: Selected, path: tuple[str | int, ...], multiplicity: int
+    ) -> Output:
+        remote = declared.member
+        if not isinstance(remote, Remote):
+            raise TypeError(declared.coordinate)
+        self._charge(multiplicity * remote.cost)
+        if isinstance(seen.clear, Never):
+            return Constant(selected.key, "null")
+        fields = self.registry.values[declared.type.name].fields
+        bits: list[Predicate] = []
+
+        def bit(predicate: Predicate) -> int | bool:
+            if isinstance(predicate, Always | Never):
+                return isinstance(predicate, Always)
+            if predicate not in bits:
+                bits.append(predicate)
+            return bits.index(predicate)
+
+        parts: list[Part] = []
+        for part in self.reader.below(declared.type.name, selected.sets):
+            if part.name == "__typename":
+                parts.append(Part(part.key, None, True, True, orjson.dumps(declared.type.name).decode()))
+                continue
+            verdict = self.decided.part(entity, fields[part.name].coordinate)
+            self.drafted.disclose(fields[part.name].coordinate, verdict.name)
+            parts.append(Part(part.key, fields[part.name], bit(verdict.clear), bit(verdict.masked)))
+        if all(p.field is None or (p.clear is False and p.masked is False) for p in parts):
+            return Constant(selected.key, "null")
+        self.drafted.slots.append(
+            RemoteSlot(
+                remote.source,
+                declared.type.name,
+                declared.type.is_list,
+                tuple(parts),
+                (*path, selected.key),
+                declared.coordinate,
+            )
+        )
+        by = entity.by_name[remote.by]
+        return Placeholder(selected.key, len(self.drafted.slots) - 1, by, seen.clear, tuple(bits))
+
+
+def _disclosure_items(
+    template: DisclosureList, disclosable: Sequence[tuple[str, Seen]]
+) -> tuple[tuple[Predicate, str], ...]:
+    """The fragments of an object's `_disclosure`; a fragment holds field names only, so it is a plan's constant."""
+    keys = [text.split(":", 1) for _, text in template.items]
+    found: list[tuple[Predicate, str]] = []
+    for name, seen in dict(disclosable).items():
+        masked = NEVER if seen.masked == seen.clear else all_of([seen.masked, negate(seen.clear)])
+        for verdict, when in (("MASKED", masked), ("DENIED", negate(seen.masked))):
+            if not isinstance(when, Never):
+                values = {"field": name, "verdict": verdict, "__typename": "Disclosure"}
+                found.append((when, orjson.dumps({k: values[n] for k, n in keys}).decode()))
+    return tuple(found)
+
+
+def limit_of(leaf: Leaf, size: int) -> tuple[Limit, int]:
+    """The limit of a list and the rows to reckon with: a literal of the document is exact, a variable has a bucket."""
+    if leaf.ref.source == "constant":
+        return Limit(size), size
+    bucket = bucket_of(size)
+    return Limit(bucket, Ref(leaf.ref.source, leaf.ref.path, "integer")), bucket
+
+
+def _conditional(outputs: Sequence[Output]) -> tuple[Predicate, ...]:
+    """The distinct predicates over the row on which the cells of one object depend, in order."""
+    found: dict[Predicate, None] = {}
+    for output in outputs:
+        predicates: tuple[Predicate, ...] = ()
+        if isinstance(output, Cell):
+            predicates = (output.clear, output.masked)
+        elif isinstance(output, Group | Linked):
+            predicates = (output.clear,)
+        elif isinstance(output, Placeholder):
+            predicates = (output.clear, *output.bits)
+        for predicate in predicates:
+            if not isinstance(predicate, Always | Never):
+                found[predicate] = None
+    return tuple(found)

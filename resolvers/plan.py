@@ -1,0 +1,341 @@
+"""The plan of an operation: a DAG of stages as plain, printable data, made by pure functions and cached by shape."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from graphql import GraphQLSchema
+from graphql.language import FieldNode
+
+from adapters.base import (
+    Boundary,
+
+    KeyQuery,
+    Limit,
+    Node,
+    PageItem,
+    PageOutput,
+    PageQuery,
+    SourceQuery,
+)
+from resolvers.decided import Decided
+from resolvers.document import Operation
+from resolvers.errors import BadNodeId, BadPageSize, BadRepresentation
+from resolvers.filters import FilterReader
+from resolvers.outputs import Drafted, OutputReader, RemoteSlot, limit_of
+from resolvers.selection import Leaf, Selected, SelectionReader
+from resolvers.variables import Coerced, bucket_of, decode_id
+from schema.predicate import Always, Never, Ref
+from schema.registry import Entity, Registry
+from schema.sdl import PAGE_AT_MOST, PAGE_DEFAULT
+
+_KEYS_AT_MOST = 100
+_TOTAL_COUNT_COST = 2_000
+_QUANTIFIER_COST = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One stage sent to the ministry's database: the query, its slots in the audit record, and cursors to write."""
+
+    query: SourceQuery
+    nodes: tuple[Node, ...]
+    slots: tuple[RemoteSlot, ...]
+    cursor: CursorPlan | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CursorPlan:
+    """How a page's cursors are bound: the walk they belong to, and the one that came with the request."""
+
+    walk: str
+    given: Ref | None
+    kinds: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Literal:
+    """A root field whose bytes are known when the plan is made."""
+
+    key: str
+    json: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Introspection:
+    """`__schema` or `__type`, answered from the schema alone."""
+
+    key: str
+    node: FieldNode
+
+
+@dataclass(frozen=True, slots=True)
+class One:
+    """A root field answered by one record or one connection of one statement."""
+
+    key: str
+    statement: int
+
+
+@dataclass(frozen=True, slots=True)
+class Many:
+    """A root field answered by keys of several types, in the order given: (statement, position) or null."""
+
+    key: str
+    statements: Mapping[str, int]
+    given: tuple[Ref, ...]
+    items: str
+    """"ids" or "representations": how an item tells its type and key."""
+
+
+Root = Literal | Introspection | One | Many
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything needed to answer, for every subject and request of one shape."""
+
+    roots: tuple[Root, ...]
+    statements: tuple[Statement, ...]
+    names: tuple[str, ...]
+    """Response key of the root behind each statement."""
+    constants: tuple[Any, ...]
+    extensions: bytes
+    cost: int
+
+    def __str__(self) -> str:
+        lines = [f"cost {self.cost}"]
+        for i, statement in enumerate(self.statements):
+            lines.append(f"statement {i} for {self.names[i]}: {type(statement.query).__name__}")
+            for node in statement.nodes:
+                lines.append(f"  {node.letter} {node.entity.name}: rows {node.row}")
+                lines += [f"      {output}" for output in map(_describe, node.outputs) if output]
+            lines += [f"  slot {n}: {slot.source} {slot.coordinate}" for n, slot in enumerate(statement.slots)]
+        return "\n".join(lines)
+
+
+def _describe(output: Any) -> str:
+    clear, masked = getattr(output, "clear", None), getattr(output, "masked", None)
+    if clear is None:
+        return ""
+    text = "clear" if isinstance(clear, Always) else f"clear where {clear}"
+    if masked is not None and masked != clear:
+        text += "; masked" if isinstance(masked, Always) else f"; masked where {masked}"
+    return f"{output.key}: {text}"
+
+
+class Planner:
+    """Makes plans; holds only what never changes (registry, schema, limits)."""
+
+    def __init__(self, registry: Registry, schema: GraphQLSchema, sdl: str, cost_limit: int) -> None:
+        self.registry = registry
+        self.schema = schema
+        self.sdl = sdl
+        self.cost_limit = cost_limit
+        self._by_root: dict[str, tuple[str, Entity]] = {}
+        for entity in registry.entities.values():
+            self._by_root[entity.root] = ("one", entity)
+            self._by_root[entity.plural] = ("page", entity)
+
+    def plan(self, operation: Operation, variables: Coerced, decided: Decided) -> Plan:
+        """The plan for one operation, one variable shape and one decision shape; raises `RequestError`."""
+        return _Draft(self, SelectionReader(self.schema, operation, variables), decided).plan()
+
+    def root(self, name: str) -> tuple[str, Entity] | None:
+        """("one" | "page", entity) of a root field, or `None` for `node` and the like."""
+        return self._by_root.get(name)
+
+
+class _Draft:
+    def __init__(self, planner: Planner, reader: SelectionReader, decided: Decided) -> None:
+        self.planner = planner
+        self.reader = reader
+        self.decided = decided
+        self.statements: list[Statement] = []
+        self.names: list[str] = []
+        self.disclosure: dict[str, str] = {}
+        self.cost = 0
+
+    def plan(self) -> Plan:
+        roots = tuple(self._root(selected) for selected in self.reader.roots())
+        disclosure = [{"coordinate": c, "verdict": v} for c, v in sorted(self.disclosure.items())]
+        extensions = orjson.dumps({"cost": self.cost, "disclosure": disclosure})
+        return Plan(
+            roots, tuple(self.statements), tuple(self.names), tuple(self.reader.constants), extensions, self.cost
+        )
+
+    def _root(self, selected: Selected) -> Root:
+        match selected.name:
+            case "__typename":
+                return Literal(selected.key, b'"Query"')
+            case "__schema" | "__type":
+                return Introspection(selected.key, selected.node)
+            case "_service":
+                parts = {
+                    s.key: "_Service" if s.name == "__typename" else self.planner.sdl
+                    for s in self.reader.below("_Service", selected.sets)
+                }
+                return Literal(selected.key, orjson.dumps(parts))
+            case "node":
+                return self._node(selected)
+            case "nodes":
+                return self._many(selected, "ids")
+            case "_entities":
+                return self._many(selected, "representations")
+        kind, entity = self.planner.root(selected.name) or ("", next(iter(self.planner.registry.entities.values())))
+        return self._one(entity, selected) if kind == "one" else self._page(entity, selected)
+
+    def _outputs(self) -> tuple[OutputReader, Drafted]:
+        drafted = Drafted(cost=self.cost)
+        filters = FilterReader(self.planner.registry, self.decided, lambda v: self.reader.lift_constant(v).ref)
+        return (
+            OutputReader(
+                self.planner.registry, self.reader, self.decided, filters, drafted, self.planner.cost_limit
+            ),
+            drafted,
+        )
+
+    def _add(self, name: str, query: SourceQuery, drafted: Drafted, cursor: CursorPlan | None = None) -> int:
+        self.statements.append(Statement(query, tuple(drafted.nodes), tuple(drafted.slots), cursor))
+        self.names.append(name)
+        return len(self.statements) - 1
+
+    def _finish(self, drafted: Drafted) -> None:
+        self.cost = drafted.cost
+        for coordinate, verdict in drafted.disclosure.items():
+            known = self.disclosure.setdefault(coordinate, verdict)
+            if known != verdict:
+                self.disclosure[coordinate] = "CONDITIONAL"
+
+    def _one(self, entity: Entity, selected: Selected) -> Root:
+        leaf: Leaf = selected.arguments[entity.key.field]
+        return self._by_key(entity, selected, leaf.ref)
+
+    def _by_key(self, entity: Entity, selected: Selected, key: Ref) -> Root:
+        outputs, drafted = self._outputs()
+        node = outputs.node(entity, selected.sets, (selected.key,), 1)
+        self._finish(drafted)
+        if isinstance(node.row, Never):
+            return Literal(selected.key, b"null")
+        return One(selected.key, self._add(selected.key, KeyQuery(node, key, single=True), drafted))
+
+    def _node(self, selected: Selected) -> Root:
+        leaf: Leaf = selected.arguments["id"]
+        name, _ = decode_id(str(leaf.value))
+        entity = self.planner.registry.entities.get(name)
+        if entity is None:
+            raise BadNodeId("not an identifier of this schema")
+        return self._by_key(entity, selected, Ref(leaf.ref.source, leaf.ref.path, "id"))
+
+    def _many(self, selected: Selected, items: str) -> Root:
+        argument = selected.arguments[items]
+        leaves: list[Leaf] = argument if isinstance(argument, list) else [argument]
+        given = tuple(leaf.ref for leaf in leaves)
+        listed = [v for leaf in leaves for v in (leaf.value if leaf.ref.is_list else (leaf.value,))]
+        if len(listed) > _KEYS_AT_MOST:
+            raise BadRepresentation(f"{selected.name}: more than {_KEYS_AT_MOST} items")
+        names = {decode_id(str(v))[0] if items == "ids" else _type_of(v) for v in listed}
+        if not names <= self.planner.registry.entities.keys():
+            raise (BadNodeId if items == "ids" else BadRepresentation)("an item is of no known type")
+        statements: dict[str, int] = {}
+        for name in sorted(names):
+            outputs, drafted = self._outputs()
+            entity = self.planner.registry.entity(name)
+            node = outputs.node(entity, selected.sets, (selected.key, 0), bucket_of(len(listed)))
+            self._finish(drafted)
+            if not isinstance(node.row, Never):
+                keys = Ref("keys", (selected.key, name), is_list=True)
+                positions = Ref("positions", (selected.key, name), "integer", is_list=True)
+                query = KeyQuery(node, keys, single=False, positions=positions)
+                statements[name] = self._add(selected.key, query, drafted)
+        return Many(selected.key, statements, given, items)
+
+    def _page(self, entity: Entity, selected: Selected) -> Root:
+        outputs, drafted = self._outputs()
+        arguments = selected.arguments
+        where = outputs.filters.where(entity, arguments.get("where"))
+        order = outputs.filters.order(entity, arguments.get("orderBy"), ())
+        limit, size, backward = _page_limit(arguments)
+        page = self._page_outputs(entity, selected, outputs, size)
+        drafted.cost += outputs.filters.quantifiers * _QUANTIFIER_COST
+        self._finish(drafted)
+        row = self.decided.row(entity)
+        if isinstance(row, Never):
+            self.disclosure[entity.row] = "DENIED"
+            return Literal(selected.key, b"null")
+        given = arguments.get("before" if backward else "after")
+        kinds = tuple(term.field.scalar.kind.value if term.field.scalar else "text" for term in order)
+        boundary = None
+        if given is not None:
+            ref = given.ref
+            boundary = Boundary(
+                Ref(ref.source, ref.path, "cursor by key"),
+                tuple(
+                    Ref(ref.source, ref.path, f"cursor {i if i + 1 < len(kinds) else 'key'}:{kind}")
+                    for i, kind in enumerate(kinds)
+                ),
+            )
+        walk = f"{entity.name} " + " ".join(f"{'-' if t.descending else ''}{t.field.name}" for t in order)
+        query = PageQuery(
+            entity, row, where, order, limit, backward, boundary, page
+        )
+        cursor = CursorPlan(walk, given.ref if given is not None else None, kinds)
+        return One(selected.key, self._add(selected.key, query, drafted, cursor))
+
+    def _page_outputs(
+        self, entity: Entity, selected: Selected, outputs: OutputReader, size: int
+    ) -> tuple[PageOutput, ...]:
+        found: list[PageOutput] = []
+        for part in self.reader.below(f"{entity.name}Connection", selected.sets):
+            if part.name == "__typename":
+                found.append(PageOutput(part.key, None, json=f'"{entity.name}Connection"'))
+                continue
+            item = PageItem(part.name)
+            path = (selected.key, part.key, 0)
+            if item is PageItem.NODES:
+                node = outputs.node(entity, part.sets, path, size)
+                found.append(PageOutput(part.key, item, node=node))
+            elif item is PageItem.EDGES:
+                below = self.reader.below(f"{entity.name}Edge", part.sets)
+                node_field = next((s for s in below if s.name == "node"), None)
+                node = outputs.node(entity, node_field.sets if node_field else (), (*path, "node"), size)
+                found.append(PageOutput(part.key, item, parts=_parts(below), node=node))
+            elif item is PageItem.PAGE_INFO:
+                found.append(PageOutput(part.key, item, parts=_parts(self.reader.below("PageInfo", part.sets))))
+            else:
+                outputs.drafted.cost += _TOTAL_COUNT_COST
+                found.append(PageOutput(part.key, item))
+        return tuple(found)
+
+
+def _parts(selected: list[Selected]) -> tuple[tuple[str, str], ...]:
+    return tuple((s.key, s.name) for s in selected)
+
+
+def _type_of(representation: Any) -> str:
+    name = representation.get("__typename") if isinstance(representation, dict) else None
+    if not isinstance(name, str):
+        raise BadRepresentation("a representation lacks __typename")
+    return name
+
+
+def _page_limit(arguments: Mapping[str, Any]) -> tuple[Limit, int, bool]:
+    first, last = arguments.get("first"), arguments.get("last")
+    if first is not None and last is not None:
+        raise BadPageSize("first and last exclude each other")
+    if (arguments.get("after") is not None and last is not None) or (
+        arguments.get("before") is not None and last is None
+    ):
+        raise BadPageSize("after goes with first, before with last")
+    leaf: Leaf | None = last if last is not None else first
+    if leaf is None:
+        return Limit(PAGE_DEFAULT), PAGE_DEFAULT, False
+    size = int(leaf.value)
+    if not 0 <= size <= PAGE_AT_MOST:
+        raise BadPageSize(f"first and last must be between 0 and {PAGE_AT_MOST}")
+    return *limit_of(leaf, size), last is not None
+
+

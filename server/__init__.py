@@ -1,0 +1,1 @@
+"""HTTP, identity, limits, errors, settings and the command line: wiring only."""

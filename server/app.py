@@ -1,0 +1,151 @@
+"""The Starlette application: `/graphql` as a bare ASGI endpoint, health, metrics and the query page."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from starlette.applications import Starlette
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from schema.regions import load_regions
+from server.identity import Authenticator
+from server.keys import KeySet
+from server.limits import (
+    Gate,
+    MethodNotAllowed,
+    TooBusy,
+    negotiate,
+    parse_envelope,
+    read_body,
+    require_json,
+)
+from server.observe import Event, log
+from server.pages import page_routes
+from server.pipeline import Answer, Question
+from server.service import Service, refusal
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+    from starlette.requests import Request
+    from starlette.types import Receive, Scope, Send
+
+    from adapters.base import Source
+    from server.settings import Settings
+
+_JSON = b"application/json"
+
+
+class GraphQLEndpoint:
+    """`POST /graphql`: identity, limits, one operation. A class, so that Starlette passes the bare ASGI call on."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._gate = Gate(settings.max_concurrent, settings.max_queued, settings.queue_wait_ms)
+        self.service: Service | None = None
+        self.authenticator: Authenticator | None = None
+
+    def attach(self, service: Service) -> None:
+        """Take up work with a service that is open."""
+        keys = KeySet.load(self._settings.jwks) if self._settings.jwks is not None else None
+        self.authenticator = Authenticator(
+            keys,
+            self._settings.issuer or "",
+            self._settings.audience or "",
+            load_regions(),
+            service.cases,
+            self._settings.leeway_s,
+        )
+        self.service = service
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one HTTP request."""
+        request_id = secrets.token_hex(8)
+        media = _JSON
+        extra: list[tuple[bytes, bytes]] = []
+        try:
+            headers = dict(scope["headers"])
+            media = negotiate(_text(headers.get(b"accept"))).encode()
+            answer = await self._answer(scope, receive, headers, request_id)
+        except TooBusy as busy:
+            answer = refusal(busy, request_id)
+            extra.append((b"retry-after", str(busy.retry_after_s).encode()))
+        except Exception as error:  # noqa: BLE001 - the rim: everything becomes a catalogue error
+            answer = refusal(error, request_id)
+            log(Event.REFUSED, request=request_id, status=answer.status, code=answer.code, ms=0)
+        if answer.status == 401:
+            extra.append((b"www-authenticate", b"Bearer"))
+        await send(
+            {
+                "type": "http.response.start",
+                "status": answer.status,
+                "headers": [
+                    (b"content-type", media + b"; charset=utf-8"),
+                    (b"content-length", str(len(answer.body)).encode()),
+                    (b"cache-control", b"no-store"),
+                    (b"x-request-id", request_id.encode()),
+                    (b"x-content-type-options", b"nosniff"),
+                    *extra,
+                ],
+            }
+        )
+        await send({"type": "http.response.body", "body": answer.body})
+
+    async def _answer(self, scope: Scope, receive: Receive, headers: Mapping[bytes, bytes], request_id: str) -> Answer:
+        if self.service is None or self.authenticator is None:
+            raise TooBusy(1)
+        if scope["method"] != "POST":
+            raise MethodNotAllowed
+        subject = await self.authenticator.authenticate(scope["headers"])
+        require_json(_text(headers.get(b"content-type")))
+        # A turn is taken before the body is read, so slow senders count as requests too.
+        async with self._gate.turn():
+            self.service.metrics.in_flight.set(self._gate.running)
+            async with asyncio.timeout(self._settings.request_deadline_ms / 1000):
+                body = await read_body(receive, scope["headers"], self._settings.max_body_bytes)
+            query, variables, operation_name = parse_envelope(body)
+            return await self.service.answer(Question(query, variables, operation_name), subject, request_id)
+
+
+def _text(header: bytes | None) -> str | None:
+    return None if header is None else header.decode("latin-1")
+
+
+def build_app(settings: Settings, *entity_packages: str, sources: Mapping[str, Source] | None = None) -> Starlette:
+    """The application of one process; its lifespan opens and closes the service."""
+    endpoint = GraphQLEndpoint(settings)
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        async with Service.open(settings, *entity_packages, sources=sources) as service:
+            endpoint.attach(service)
+            app.state.service = service
+            revision = service.snapshot.revision.id if service.snapshot else None
+            log(Event.STARTED, address=f"{settings.host}:{settings.port}", revision=revision)
+            yield
+            endpoint.service = None
+        log(Event.STOPPED)
+
+    async def health(_request: Request) -> Response:
+        return PlainTextResponse("ok\n")
+
+    async def ready(_request: Request) -> Response:
+        parts = dict(await endpoint.service.ready()) if endpoint.service else {"service": False}
+        return JSONResponse(parts, status_code=200 if all(parts.values()) else 503)
+
+    async def metrics(_request: Request) -> Response:
+        body = endpoint.service.metrics.exposition() if endpoint.service else b""
+        return Response(body, media_type="text/plain; version=0.0.4")
+
+    routes = [
+        Route("/graphql", endpoint),
+        Route("/health", health),
+        Route("/ready", ready),
+        Route("/metrics", metrics),
+        *page_routes(settings),
+    ]
+    return Starlette(routes=routes, lifespan=lifespan)

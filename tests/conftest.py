@@ -1,0 +1,98 @@
+"""A real PostgreSQL for the whole run, migrated, seeded and with the default policy in force; no mocks."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import pytest
+
+from adapters.postgres.migrate import migrate
+from adapters.postgres.policies import PostgresPolicyStore
+from demo.embedded import EmbeddedPostgres
+from demo.seed.make import load
+from policy.revision import Revision, load_default, revision_texts
+from policy.subject import Subject
+from server.pipeline import Question
+from server.service import Service
+from server.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
+
+SMALL = {"shared_buffers": "128MB", "max_connections": "80"}
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
+    """The server of the run; one database of it is `database`."""
+    server = EmbeddedPostgres("tests", root=tmp_path_factory.mktemp("postgres"), settings=SMALL)
+    server.start()
+    yield server
+    server.destroy()
+
+
+@pytest.fixture(scope="session")
+async def database(postgres: EmbeddedPostgres) -> str:
+    """Address of a database with the miniature seed and the default policy."""
+    dsn = postgres.dsn
+    await migrate(dsn)
+    await load(dsn, 0.001)
+    await publish(dsn, load_default())
+    return dsn
+
+
+async def publish(dsn: str, revision: Revision) -> None:
+    """Put a revision in force."""
+    store = PostgresPolicyStore(dsn, role="zlaq_write")
+    rules, classes, kinds = revision_texts(revision)
+    await store.publish(id=revision.id, rules=rules, classes=classes, kinds=kinds, by="tests")
+    await store.close()
+
+
+@pytest.fixture(scope="session")
+def settings(database: str, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """Settings of a process that serves that database."""
+    heads: Path = tmp_path_factory.mktemp("audit") / "heads.jsonl"
+    return Settings(database_url=database, audit_heads=heads, max_cost=100_000)
+
+
+@pytest.fixture(scope="session")
+async def service(settings: Settings) -> AsyncIterator[Service]:
+    """The product's service in this process."""
+    async with Service.open(settings) as opened:
+        yield opened
+
+
+class Asker:
+    """Asks one service as a subject, and gives the decoded answer."""
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+        self._serial = 0
+
+    async def __call__(self, subject: Subject, query: str, /, **variables: Any) -> dict[str, Any]:
+        self._serial += 1
+        answer = await self.service.answer(Question(query, variables, None), subject, f"test-{self._serial}")
+        decoded: dict[str, Any] = orjson.loads(answer.body)
+        return decoded
+
+
+@pytest.fixture(scope="session")
+def ask(service: Service) -> Asker:
+    """`await ask(subject, query, **variables)`."""
+    return Asker(service)
+
+
+@asynccontextmanager
+async def running(*tasks: asyncio.Task[Any]) -> AsyncIterator[None]:
+    """Background tasks that end with the block."""
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
