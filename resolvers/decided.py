@@ -183,4 +183,3 @@ def _lifted(predicate: Predicate, values: list[Value]) -> Predicate:
 def _type(value: object) -> str:
     sample = value[0] if isinstance(value, tuple) else value
     return "integer" if isinstance(sample, int) else "text"
-

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any
 
 from graphql import (
-    ExecutableDefinitionNode,
     FragmentDefinitionNode,
     GraphQLError,
     GraphQLSchema,
@@ -20,50 +17,26 @@ from graphql import (
     specified_rules,
     validate,
 )
-from graphql.language import (
-    FieldNode,
-    FragmentSpreadNode,
-    InlineFragmentNode,
-    ListValueNode,
-    Node,
-    ObjectValueNode,
-    SelectionSetNode,
-)
 from graphql.validation import ValuesOfCorrectTypeRule
 from graphql.validation.rules import overlapping_fields_can_be_merged
 
 from resolvers.errors import (
-    AliasTooLong,
     InvalidDocument,
     RequestError,
     SyntaxRefused,
     TooDeep,
-    TooManyAliases,
-    TooManyRepeats,
     TooManyTokens,
     UnknownOperation,
     UnsupportedOperation,
 )
+from resolvers.extent import Limits, refuse_hostile
 from schema.scalars import InvalidScalar
 
-_ALIAS_BYTES_AT_MOST = 63
-_EXPANDED_FIELDS_AT_MOST = 3_000
 _PROBLEMS_SHOWN = 5
 
 overlapping_fields_can_be_merged.MAX_COMPLEXITY_BUDGET = 20_000
 # Half a million (the library's own) is a second of CPU on the overlap rule; a document of the largest size that the
 # linear passes let through needs less than this one.
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What a document may ask for before it is looked at any closer."""
-
-    tokens: int = 2_000
-    depth: int = 12
-    repeats_in_scope: int = 32
-    repeats_in_document: int = 500
-    aliases: int = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +79,7 @@ def read_document(schema: GraphQLSchema, query: str, limits: Limits) -> Document
         raise SyntaxRefused("syntax error", _locations(error)) from None
     except RecursionError:
         raise TooDeep("nested too deeply to be read") from None
-    _refuse_hostile(ast.definitions, limits)
+    refuse_hostile(ast.definitions, limits)
     errors = validate(schema, ast, _RULES, max_errors=_PROBLEMS_SHOWN, hide_suggestions=True)
     if errors:
         raise InvalidDocument([(_text(error), _locations(error)) for error in errors[:_PROBLEMS_SHOWN]])
@@ -147,101 +120,6 @@ def _text(error: GraphQLError) -> str:
 
 def _locations(error: GraphQLError) -> list[tuple[int, int]]:
     return [(place.line, place.column) for place in error.locations or ()][:3]
-
-
-@dataclass(slots=True)
-class _Extent:
-    """What a selection set amounts to when its fragments are expanded."""
-
-    fields: int
-    depth: int
-    names: Counter[str]
-
-
-def _refuse_hostile(definitions: Iterable[Any], limits: Limits) -> None:
-    """Refuse by counts alone, in time linear in the document whatever its fragments expand to."""
-    listed = list(definitions)
-    fragments = {d.name.value: d for d in listed if isinstance(d, FragmentDefinitionNode)}
-    known: dict[str, _Extent | None] = {}
-    written: Counter[str] = Counter()
-    aliases = 0
-    for node in _nodes(listed, limits):
-        if isinstance(node, FieldNode):
-            name = (node.alias or node.name).value
-            written[name] += 1
-            if written[name] > limits.repeats_in_document:
-                raise TooManyRepeats(f"a response name occurs more than {limits.repeats_in_document} times")
-            if node.alias:
-                aliases += 1
-                if len(node.alias.value) > _ALIAS_BYTES_AT_MOST:
-                    raise AliasTooLong(f"an alias is longer than {_ALIAS_BYTES_AT_MOST} bytes")
-    if aliases > limits.aliases:
-        raise TooManyAliases(f"more than {limits.aliases} aliases")
-
-    def extent(selection_set: SelectionSetNode | None) -> _Extent:
-        total = _Extent(0, 0, Counter())
-        for selection in selection_set.selections if selection_set else ():
-            if isinstance(selection, FieldNode):
-                inner = extent(selection.selection_set)
-                total.fields += 1 + inner.fields
-                total.depth = max(total.depth, 1 + inner.depth)
-                total.names[(selection.alias or selection.name).value] += 1
-            else:
-                spread = (
-                    fragment(selection.name.value)
-                    if isinstance(selection, FragmentSpreadNode)
-                    else extent(selection.selection_set)
-                    if isinstance(selection, InlineFragmentNode)
-                    else _Extent(0, 0, Counter())
-                )
-                total.fields += spread.fields
-                total.depth = max(total.depth, spread.depth)
-                total.names.update(spread.names)
-            if total.fields > _EXPANDED_FIELDS_AT_MOST:
-                raise TooManyRepeats(f"fragments expand to more than {_EXPANDED_FIELDS_AT_MOST} fields")
-        if total.names and max(total.names.values()) > limits.repeats_in_scope:
-            raise TooManyRepeats(f"a response name is repeated more than {limits.repeats_in_scope} times in a scope")
-        if total.depth > limits.depth:
-            raise TooDeep(f"nested more than {limits.depth} fields deep")
-        return total
-
-    def fragment(name: str) -> _Extent:
-        if name in known:
-            # `None` marks one that is being expanded: a cycle, which validation reports by name.
-            return known[name] or _Extent(0, 0, Counter())
-        known[name] = None
-        definition = fragments.get(name)
-        known[name] = extent(definition.selection_set if definition else None)
-        return known[name] or _Extent(0, 0, Counter())
-
-    for definition in listed:
-        if isinstance(definition, FragmentDefinitionNode):
-            fragment(definition.name.value)
-        elif isinstance(definition, ExecutableDefinitionNode):
-            extent(definition.selection_set)
-
-
-def _nodes(definitions: list[Any], limits: Limits) -> Iterable[Node]:
-    """Every node that can nest, without recursion, refusing what nests beyond the limit."""
-    at_most = 2 * limits.depth + 8
-    stack: list[tuple[Node, int]] = [(d, 0) for d in definitions if isinstance(d, ExecutableDefinitionNode)]
-    while stack:
-        node, depth = stack.pop()
-        yield node
-        if depth > at_most:
-            raise TooDeep(f"nested more than {limits.depth} fields deep")
-        children: list[Node] = []
-        if isinstance(node, OperationDefinitionNode | FragmentDefinitionNode | FieldNode | InlineFragmentNode):
-            children += node.selection_set.selections if node.selection_set else ()
-        if isinstance(node, OperationDefinitionNode):
-            children += [v.default_value for v in node.variable_definitions or () if v.default_value]
-        if isinstance(node, FieldNode):
-            children += [a.value for a in node.arguments or ()]
-        if isinstance(node, ListValueNode):
-            children += node.values
-        if isinstance(node, ObjectValueNode):
-            children += [f.value for f in node.fields]
-        stack += [(child, depth + 1) for child in children]
 
 
 class DocumentCache:

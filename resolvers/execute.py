@@ -16,7 +16,7 @@ from resolvers.bind import Binding
 from resolvers.cursors import Cursors
 from resolvers.errors import CursorExpired
 from resolvers.introspection import Introspector
-from resolvers.plan import Introspection, Literal, Many, One
+from resolvers.plan import Introspection, Literal, Many, One, Root
 from resolvers.prepared import Granted, PreparedStatement
 from resolvers.remote import RemoteRecords
 from resolvers.splice import Cursor, Pieces, Token, asked_fields, cut, path_of, remote_json
@@ -93,9 +93,7 @@ class Executor:
             "revision": asked.revision,
             "decision": granted.digest,
         }
-        binding = Binding(
-            self._registry, plan, asked.variables, granted.lifted.values, nonce, audit, cursors, {}
-        )
+        binding = Binding(self._registry, plan, asked.variables, granted.lifted.values, nonce, audit, cursors, {})
         binding.read()
         bound = [
             binding.arguments(statement.parameters, planned.cursor.walk if planned.cursor else "", name)
@@ -193,22 +191,25 @@ class Executor:
             await self._store.record(AuditRecord(root="sources", sources=sources, **audit))
         return replaced
 
-    def _assemble(
-        self, granted: Granted, binding: Binding, answers: list[list[bytes | None]], asked: Asked
-    ) -> bytes:
-        parts = []
-        for root in granted.ready.plan.roots:
-            match root:
-                case Literal():
-                    value = root.json
-                case One():
-                    value = answers[root.statement][0] or b"null"
-                case Many():
-                    value = self._many(root, binding, answers)
-                case Introspection():
-                    value = self._introspector.answer(root, granted.operation, asked.variables)
-            parts.append(b'"' + root.key.encode() + b'":' + value)
+    def _assemble(self, granted: Granted, binding: Binding, answers: list[list[bytes | None]], asked: Asked) -> bytes:
+        parts = [
+            b'"' + root.key.encode() + b'":' + self._root(root, granted, binding, answers, asked)
+            for root in granted.ready.plan.roots
+        ]
         return b"{" + b",".join(parts) + b"}"
+
+    def _root(
+        self, root: Root, granted: Granted, binding: Binding, answers: list[list[bytes | None]], asked: Asked
+    ) -> bytes:
+        match root:
+            case Literal():
+                return root.json
+            case One():
+                return answers[root.statement][0] or b"null"
+            case Many():
+                return self._many(root, binding, answers)
+            case Introspection():
+                return self._introspector.answer(root, granted.operation, asked.variables)
 
     @staticmethod
     def _many(root: Many, binding: Binding, answers: list[list[bytes | None]]) -> bytes:

@@ -28,8 +28,8 @@ from schema.predicate import (
     any_of,
     negate,
 )
-from schema.registry import Entity, Field, Registry, TypeKind
 from schema.regions import prefix
+from schema.registry import Entity, Field, Registry, TypeKind
 
 _LEAVES_AT_MOST = 60
 _RELATIONS_DEEP = 3

@@ -111,20 +111,19 @@ class OutputReader:
         letter = self.drafted.letter()
         self._charge(multiplicity)
         slots_before = len(self.drafted.slots)
-        outputs: list[Output] = []
         disclosable: list[tuple[str, Seen]] = []
-        for selected in self.reader.below(entity.name, sets):
-            outputs.append(self._output(entity, selected, path, multiplicity, disclosable))
-        outputs = [
+        drafts = [
+            self._output(entity, selected, path, multiplicity, disclosable)
+            for selected in self.reader.below(entity.name, sets)
+        ]
+        outputs: list[Output] = [
             DisclosureList(o.key, _disclosure_items(o, disclosable)) if isinstance(o, DisclosureList) else o
-            for o in outputs
+            for o in drafts
         ]
         verdicts = _conditional(outputs)
         if len(verdicts) > _VERDICTS_AT_MOST:
             raise TooCostly("too many different conditions on one object")
-        node = Node(
-            entity, row, tuple(outputs), letter, verdicts, ordinal=len(self.drafted.slots) > slots_before
-        )
+        node = Node(entity, row, tuple(outputs), letter, verdicts, ordinal=len(self.drafted.slots) > slots_before)
         self.drafted.nodes.append(node)
         return node
 
@@ -148,7 +147,8 @@ class OutputReader:
             return GlobalId(key)
         if selected.name == "_disclosure":
             # Completed by `node`, when all other fields of the object are known.
-            return DisclosureList(key, tuple((ALWAYS, s.key + ":" + s.name) for s in self.reader.below("Disclosure", selected.sets)))
+            below = self.reader.below("Disclosure", selected.sets)
+            return DisclosureList(key, tuple((ALWAYS, s.key + ":" + s.name) for s in below))
         declared = entity.fields[selected.name]
         if isinstance(declared.member, Relation):
             return self._relation(entity, declared, selected, path, multiplicity, disclosable)
@@ -222,7 +222,13 @@ class OutputReader:
         return limit_of(first, size)
 
     def _remote(
-        self, entity: Entity, declared: Field, seen: Seen, selected: Selected, path: tuple[str | int, ...], multiplicity: int
+        self,
+        entity: Entity,
+        declared: Field,
+        seen: Seen,
+        selected: Selected,
+        path: tuple[str | int, ...],
+        multiplicity: int,
     ) -> Output:
         remote = declared.member
         if not isinstance(remote, Remote):

@@ -12,7 +12,6 @@ from graphql.language import FieldNode
 
 from adapters.base import (
     Boundary,
-
     KeyQuery,
     Limit,
     Node,
@@ -192,9 +191,7 @@ class _Draft:
         drafted = Drafted(cost=self.cost)
         filters = FilterReader(self.planner.registry, self.decided, lambda v: self.reader.lift_constant(v).ref)
         return (
-            OutputReader(
-                self.planner.registry, self.reader, self.decided, filters, drafted, self.planner.cost_limit
-            ),
+            OutputReader(self.planner.registry, self.reader, self.decided, filters, drafted, self.planner.cost_limit),
             drafted,
         )
 
@@ -279,9 +276,7 @@ class _Draft:
                 ),
             )
         walk = f"{entity.name} " + " ".join(f"{'-' if t.descending else ''}{t.field.name}" for t in order)
-        query = PageQuery(
-            entity, row, where, order, limit, backward, boundary, page
-        )
+        query = PageQuery(entity, row, where, order, limit, backward, boundary, page)
         cursor = CursorPlan(walk, given.ref if given is not None else None, kinds)
         return One(selected.key, self._add(selected.key, query, drafted, cursor))
 
@@ -337,5 +332,3 @@ def _page_limit(arguments: Mapping[str, Any]) -> tuple[Limit, int, bool]:
     if not 0 <= size <= PAGE_AT_MOST:
         raise BadPageSize(f"first and last must be between 0 and {PAGE_AT_MOST}")
     return *limit_of(leaf, size), last is not None
-
-

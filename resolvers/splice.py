@@ -148,4 +148,3 @@ _WRITERS: Mapping[Kind, Callable[[object], object]] = {
     Kind.DATE: lambda v: v.isoformat(),  # type: ignore[attr-defined]
     Kind.INSTANT: lambda v: v.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),  # type: ignore[attr-defined]
 }
-

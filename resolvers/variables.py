@@ -248,5 +248,3 @@ def _input_object(kind: GraphQLInputObjectType) -> Coercer:
         return values, tuple(shape)
 
     return coerce
-
-

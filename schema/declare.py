@@ -6,10 +6,11 @@ The decorators only record what the class body says. Names in annotations are re
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any, TypeVar, cast, dataclass_transform
+from typing import Any, TypeVar, dataclass_transform
 
 T = TypeVar("T")
 
@@ -230,7 +231,7 @@ def _recorded(cls: type[T], declaration: Declaration) -> type[T]:
 
 
 def _members(cls: type) -> tuple[Attribute | Relation | Remote, ...]:
-    annotations = cast("dict[str, Any]", cls.__dict__.get("__annotations__", {}))
+    annotations = inspect.get_annotations(cls)
     found = []
     for name, annotation in annotations.items():
         member = cls.__dict__.get(name)

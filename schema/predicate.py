@@ -13,7 +13,6 @@ from datetime import date, datetime
 from decimal import Decimal
 
 
-
 @dataclass(frozen=True, slots=True)
 class Ref:
     """A value that is known only when a plan is bound: where it comes from, its type, and whether it is a list.

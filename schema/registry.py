@@ -1,4 +1,4 @@
-"""Declarations resolved: the immutable registry of entities, value types and code lists that everything derives from."""
+"""Declarations resolved: the immutable registry of entities, value types and code lists; all else derives from it."""
 
 from __future__ import annotations
 

@@ -13,7 +13,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import Enum
-from types import ModuleType
 from typing import Any, NewType
 
 import strawberry
@@ -23,40 +22,16 @@ from strawberry.schema.config import StrawberryConfig
 from strawberry.types.scalar import ScalarDefinition
 
 from schema.codes import CODE_LISTS
-from schema.declare import Attribute, Relation, Remote
-from schema.registry import Entity, Field, Registry, TypeKind, ValueType, camel
+from schema.declare import Attribute, Relation
+from schema.inputs import Inputs
+from schema.namespace import BUILT_IN, Namespace, python_name
+from schema.registry import Entity, Field, Registry, TypeKind, ValueType
 from schema.scalars import SCALARS, Scalar
 
-_BUILT_IN = {"ID": "strawberry.ID", "String": "str", "Int": "int", "Boolean": "bool"}
 NESTED_DEFAULT, NESTED_AT_MOST = 20, 100
 """Items of a nested to-many list when the document does not say, and the most it may ask for."""
 PAGE_DEFAULT, PAGE_AT_MOST = 20, 1000
 """The same for a root connection."""
-
-OPERATORS: Mapping[str, tuple[str, ...]] = {
-    "String": ("eq", "in", "starts_with", "is_null"),
-    "ID": ("eq", "in"),
-    "Int": ("eq", "in", "gte", "gt", "lte", "lt", "is_null"),
-    "Decimal": ("eq", "in", "gte", "gt", "lte", "lt", "is_null"),
-    "Date": ("eq", "in", "gte", "gt", "lte", "lt", "is_null"),
-    "DateTime": ("eq", "in", "gte", "gt", "lte", "lt", "is_null"),
-    "Boolean": ("eq", "is_null"),
-    "RegionCode": ("eq", "in", "under", "is_null"),
-}
-"""What a filter of a scalar offers; identifiers and code lists offer `_IDENTIFIER_OPERATORS`."""
-_IDENTIFIER_OPERATORS = ("eq", "in", "is_null")
-
-_OPERATOR_TITLES = {
-    "eq": "等于",
-    "in": "在其中，至多100个",
-    "starts_with": "以此开头",
-    "gte": "不小于",
-    "gt": "大于",
-    "lte": "不大于",
-    "lt": "小于",
-    "under": "此区划及其下级",
-    "is_null": "是否为空",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +52,12 @@ class _Builder:
 
     def __init__(self, registry: Registry) -> None:
         self.registry = registry
-        self.namespace = ModuleType(f"schema.generated_{id(registry):x}")
-        self.namespace.__dict__.update(strawberry=strawberry, typing=typing)
+        self.namespace = Namespace(f"schema.generated_{id(registry):x}")
+        self.inputs = Inputs(self.namespace)
         self.scalars: dict[object, ScalarDefinition] = {}
 
     def build(self) -> BuiltSchema:
-        sys.modules[self.namespace.__name__] = self.namespace
+        sys.modules[self.namespace.name] = self.namespace.module
         try:
             self._scalars()
             self._code_lists()
@@ -91,29 +66,26 @@ class _Builder:
                 self._value_type(value_type)
             entities = [self._entity(entity) for entity in self.registry.entities.values()]
             for entity in self.registry.entities.values():
-                self._inputs(entity)
+                self.inputs.declare(entity)
                 self._connection(entity)
             schema = Schema(
-                query=self._query(), types=entities, config=StrawberryConfig(scalar_map=typing.cast("Any", self.scalars))
+                query=self._query(),
+                types=entities,
+                config=StrawberryConfig(scalar_map=typing.cast("Any", self.scalars)),
             )
-            return BuiltSchema(schema._schema, schema.as_str() + "\n")
+            return BuiltSchema(
+                schema._schema,  # noqa: SLF001 - Strawberry has no public access to the graphql-core schema
+                schema.as_str() + "\n",
+            )
         finally:
-            del sys.modules[self.namespace.__name__]
-
-    def _bind(self, name: str, thing: Any) -> Any:
-        setattr(self.namespace, name, thing)
-        return thing
-
-    def _class(self, name: str, annotations: Mapping[str, str], members: Mapping[str, object], base: type = object) -> type:
-        body = {"__module__": self.namespace.__name__, "__annotations__": dict(annotations), **members}
-        return typing.cast("type", self._bind(name, type(name, (base,), body)))
+            del sys.modules[self.namespace.name]
 
     def _scalars(self) -> None:
         for scalar in SCALARS.values():
-            if scalar.name in _BUILT_IN:
+            if scalar.name in BUILT_IN:
                 continue
             marker = NewType(scalar.name, object)  # type: ignore[misc]
-            self._bind(scalar.name, marker)
+            self.namespace.bind(scalar.name, marker)
             self.scalars[marker] = strawberry.scalar(
                 name=scalar.name, description=scalar.title, serialize=str, parse_value=_parser(scalar)
             )
@@ -121,19 +93,26 @@ class _Builder:
     def _code_lists(self) -> None:
         for codes in CODE_LISTS.values():
             members = {entry.name: entry.name for entry in codes.entries}
-            enum = Enum(codes.name, members, module=self.namespace.__name__)  # type: ignore[misc]
+            enum = Enum(codes.name, members, module=self.namespace.name)  # type: ignore[misc]
             for entry in codes.entries:
                 enum[entry.name]._value_ = strawberry.enum_value(
                     entry.name, description=f"{entry.term}（{entry.code}）"
                 )
-            self._bind(codes.name, strawberry.enum(enum, name=codes.name, description=f"{codes.title}，{codes.source}"))
+            self.namespace.bind(
+                codes.name, strawberry.enum(enum, name=codes.name, description=f"{codes.title}，{codes.source}")
+            )
 
     def _shared_types(self) -> None:
-        node = self._class("Node", {"id": "strawberry.ID"}, {"id": strawberry.field(description="全局标识")})
-        self._bind("Node", strawberry.interface(node, description="可按全局标识取得的对象"))
-        info = self._class(
+        node = self.namespace.make("Node", {"id": "strawberry.ID"}, {"id": strawberry.field(description="全局标识")})
+        self.namespace.bind("Node", strawberry.interface(node, description="可按全局标识取得的对象"))
+        info = self.namespace.make(
             "PageInfo",
-            {"has_next_page": "bool", "has_previous_page": "bool", "start_cursor": "str | None", "end_cursor": "str | None"},
+            {
+                "has_next_page": "bool",
+                "has_previous_page": "bool",
+                "start_cursor": "str | None",
+                "end_cursor": "str | None",
+            },
             {
                 "has_next_page": strawberry.field(description="之后还有"),
                 "has_previous_page": strawberry.field(description="之前还有"),
@@ -141,12 +120,12 @@ class _Builder:
                 "end_cursor": strawberry.field(description="本页末条之游标"),
             },
         )
-        self._bind("PageInfo", strawberry.type(info, description="分页信息"))
-        direction = Enum("SortDirection", {"ASC": "ASC", "DESC": "DESC"}, module=self.namespace.__name__)  # type: ignore[misc]
-        self._bind("SortDirection", strawberry.enum(direction, description="升序、降序；空值总在最后"))
-        verdict = Enum("DisclosureVerdict", {"MASKED": "MASKED", "DENIED": "DENIED"}, module=self.namespace.__name__)  # type: ignore[misc]
-        self._bind("DisclosureVerdict", strawberry.enum(verdict, description="脱敏、不予显示"))
-        disclosure = self._class(
+        self.namespace.bind("PageInfo", strawberry.type(info, description="分页信息"))
+        direction = Enum("SortDirection", {"ASC": "ASC", "DESC": "DESC"}, module=self.namespace.name)  # type: ignore[misc]
+        self.namespace.bind("SortDirection", strawberry.enum(direction, description="升序、降序；空值总在最后"))
+        verdict = Enum("DisclosureVerdict", {"MASKED": "MASKED", "DENIED": "DENIED"}, module=self.namespace.name)  # type: ignore[misc]
+        self.namespace.bind("DisclosureVerdict", strawberry.enum(verdict, description="脱敏、不予显示"))
+        disclosure = self.namespace.make(
             "Disclosure",
             {"field": "str", "verdict": "DisclosureVerdict"},
             {
@@ -154,41 +133,19 @@ class _Builder:
                 "verdict": strawberry.field(description="对该对象之裁决"),
             },
         )
-        self._bind("Disclosure", strawberry.type(disclosure, description="某对象中未完整显示之字段，与其值无关"))
-        for name, operators in OPERATORS.items():
-            self._filter(name, self._python_name(name), operators, SCALARS[name].title)
-
-    def _filter(self, name: str, annotation: str, operators: tuple[str, ...], title: str) -> str:
-        filter_name = f"{name}Filter"
-        if hasattr(self.namespace, filter_name):
-            return filter_name
-        annotations, members = {}, {}
-        for operator in operators:
-            python = "in_" if operator == "in" else operator
-            annotations[python] = {
-                "in": f"list[{annotation}] | None",
-                "is_null": "bool | None",
-            }.get(operator, f"{annotation} | None")
-            members[python] = strawberry.field(
-                name=camel(operator), description=_OPERATOR_TITLES[operator], default=strawberry.UNSET
-            )
-        cls = self._class(filter_name, annotations, members)
-        self._bind(filter_name, strawberry.input(cls, description=f"{title}之条件，各项须同时满足"))
-        return filter_name
-
-    @staticmethod
-    def _python_name(scalar: str) -> str:
-        return _BUILT_IN.get(scalar, scalar)
+        self.namespace.bind(
+            "Disclosure", strawberry.type(disclosure, description="某对象中未完整显示之字段，与其值无关")
+        )
 
     def _annotation(self, field: Field) -> str:
-        name = self._python_name(field.type.name) if field.type.kind is TypeKind.SCALAR else field.type.name
+        name = python_name(field.type.name) if field.type.kind is TypeKind.SCALAR else field.type.name
         return f"list[{name}] | None" if field.type.is_list else f"{name} | None"
 
     def _value_type(self, value_type: ValueType) -> None:
         annotations = {f.name: self._annotation(f) for f in value_type.fields.values()}
         members = {f.name: _plain(f) for f in value_type.fields.values()}
-        cls = self._class(value_type.name, annotations, members)
-        self._bind(value_type.name, strawberry.type(cls, description=value_type.title))
+        cls = self.namespace.make(value_type.name, annotations, members)
+        self.namespace.bind(value_type.name, strawberry.type(cls, description=value_type.title))
 
     def _entity(self, entity: Entity) -> type:
         annotations, members = {"id": "strawberry.ID"}, {"id": strawberry.field(description="全局标识")}
@@ -197,18 +154,14 @@ class _Builder:
                 members[field.name] = self._to_many(field)
                 continue
             annotations[field.name] = (
-                self._python_name(field.type.name) if field.name == entity.key.name else self._annotation(field)
+                python_name(field.type.name) if field.name == entity.key.name else self._annotation(field)
             )
             members[field.name] = _plain(field)
         annotations["disclosure_"] = "list[Disclosure]"
-        members["disclosure_"] = strawberry.field(
-            name="_disclosure", description="本对象所选字段中脱敏或不予显示者"
-        )
-        cls = self._class(entity.name, annotations, members, self.namespace.Node)
-        decorated = strawberry.federation.type(
-            cls, name=entity.name, description=entity.title, keys=[entity.key.field]
-        )
-        return typing.cast("type", self._bind(entity.name, decorated))
+        members["disclosure_"] = strawberry.field(name="_disclosure", description="本对象所选字段中脱敏或不予显示者")
+        cls = self.namespace.make(entity.name, annotations, members, self.namespace.module.Node)
+        decorated = strawberry.federation.type(cls, name=entity.name, description=entity.title, keys=[entity.key.field])
+        return typing.cast("type", self.namespace.bind(entity.name, decorated))
 
     def _to_many(self, field: Field) -> Any:
         target = field.type.name
@@ -227,75 +180,14 @@ class _Builder:
             description=f"{field.member.title}，至多{NESTED_AT_MOST}条",
         )
 
-    def _inputs(self, entity: Entity) -> None:
-        where = f"{entity.name}Where"
-        annotations = {"and_": f"list[{where}] | None", "or_": f"list[{where}] | None", "not_": f"{where} | None"}
-        members: dict[str, object] = {
-            "and_": strawberry.field(name="and", description="全部满足", default=strawberry.UNSET),
-            "or_": strawberry.field(name="or", description="至少满足一项", default=strawberry.UNSET),
-            "not_": strawberry.field(name="not", description="不满足", default=strawberry.UNSET),
-        }
-        for field in entity.fields.values():
-            annotation = self._condition(field)
-            if annotation is not None:
-                annotations[field.name] = f"{annotation} | None"
-                members[field.name] = strawberry.field(
-                    name=field.field, description=field.member.title, default=strawberry.UNSET
-                )
-        self._bind(where, strawberry.input(self._class(where, annotations, members), description=f"{entity.title}之条件"))
-        sortable = {
-            _constant(f.name): f.field
-            for f in entity.fields.values()
-            if isinstance(f.member, Attribute) and f.member.sortable
-        }
-        by_name = Enum(f"{entity.name}SortField", {n: n for n in sortable}, module=self.namespace.__name__)  # type: ignore[misc]
-        self._bind(f"{entity.name}SortField", strawberry.enum(by_name, description=f"{entity.title}可排序之字段"))
-        order = self._class(
-            f"{entity.name}Order",
-            {"field": f"{entity.name}SortField", "direction": "SortDirection"},
-            {
-                "field": strawberry.field(description="字段"),
-                "direction": strawberry.field(
-                    description="方向", default=self.namespace.SortDirection.ASC
-                ),
-            },
-        )
-        self._bind(f"{entity.name}Order", strawberry.input(order, description=f"{entity.title}之排序"))
-
-    def _condition(self, field: Field) -> str | None:
-        member = field.member
-        if isinstance(member, Remote):
-            return None
-        if isinstance(member, Relation):
-            return f"{field.type.name}Where" if not field.type.is_list else self._quantifiers(field.type.name)
-        if not member.filterable and not member.sortable:
-            return None
-        operators = OPERATORS.get(field.type.name, _IDENTIFIER_OPERATORS)
-        return self._filter(field.type.name, self._python_name(field.type.name), operators, member.title)
-
-    def _quantifiers(self, target: str) -> str:
-        name = f"{target}ListFilter"
-        if not hasattr(self.namespace, name):
-            cls = self._class(
-                name,
-                {"some": f"{target}Where | None", "none": f"{target}Where | None", "every": f"{target}Where | None"},
-                {
-                    "some": strawberry.field(description="可见者至少一条满足", default=strawberry.UNSET),
-                    "none": strawberry.field(description="可见者无一满足", default=strawberry.UNSET),
-                    "every": strawberry.field(description="可见者全部满足", default=strawberry.UNSET),
-                },
-            )
-            self._bind(name, strawberry.input(cls, description="对关联对象之条件"))
-        return name
-
     def _connection(self, entity: Entity) -> None:
-        edge = self._class(
+        edge = self.namespace.make(
             f"{entity.name}Edge",
             {"cursor": "str", "node": entity.name},
             {"cursor": strawberry.field(description="游标"), "node": strawberry.field(description=entity.title)},
         )
-        self._bind(f"{entity.name}Edge", strawberry.type(edge, description=f"{entity.title}及其游标"))
-        connection = self._class(
+        self.namespace.bind(f"{entity.name}Edge", strawberry.type(edge, description=f"{entity.title}及其游标"))
+        connection = self.namespace.make(
             f"{entity.name}Connection",
             {
                 "edges": f"list[{entity.name}Edge]",
@@ -310,7 +202,7 @@ class _Builder:
                 "total_count": strawberry.field(description="可见且满足条件者总数，费用较高"),
             },
         )
-        self._bind(f"{entity.name}Connection", strawberry.type(connection, description=f"{entity.title}分页"))
+        self.namespace.bind(f"{entity.name}Connection", strawberry.type(connection, description=f"{entity.title}分页"))
 
     def _query(self) -> type:
         members: dict[str, object] = {
@@ -324,7 +216,7 @@ class _Builder:
             ),
         }
         for entity in self.registry.entities.values():
-            key = self._python_name(entity.key.type.name)
+            key = python_name(entity.key.type.name)
             members[entity.root] = strawberry.field(
                 resolver=self._function(entity.root, f"{entity.name} | None", {entity.key.name: (key, _REQUIRED)}),
                 name=entity.root,
@@ -346,7 +238,8 @@ class _Builder:
                 name=entity.plural,
                 description=f"{entity.title}，每页至多{PAGE_AT_MOST}条",
             )
-        return strawberry.type(self._class("Query", {}, members), description="查询")
+        made: type = strawberry.type(self.namespace.make("Query", {}, members), description="查询")
+        return made
 
     def _function(
         self, name: str, returns: str, parameters: Mapping[str, tuple[str, object]], *, bound: bool = False
@@ -361,17 +254,13 @@ class _Builder:
         for parameter, (annotation, default) in parameters.items():
             signature.append(inspect.Parameter(parameter, kind, annotation=annotation, default=default))
         never_called.__name__ = name
-        never_called.__module__ = self.namespace.__name__
+        never_called.__module__ = self.namespace.name
         never_called.__signature__ = inspect.Signature(signature, return_annotation=returns)  # type: ignore[attr-defined]
         never_called.__annotations__ = {p: a for p, (a, _) in parameters.items()} | {"return": returns}
         return never_called
 
 
 _REQUIRED = inspect.Parameter.empty
-
-
-def _constant(name: str) -> str:
-    return name.upper()
 
 
 def _plain(field: Field) -> Any:

@@ -19,8 +19,9 @@ from adapters.postgres.policies import PostgresPolicyStore, StoredRevision
 from policy.compile import PolicyRefused
 from policy.decide import Snapshot, build_snapshot
 from policy.revision import InvalidRevision, parse_revision
-from resolvers.document import DocumentCache, Limits
+from resolvers.document import DocumentCache
 from resolvers.execute import Executor
+from resolvers.extent import Limits
 from resolvers.introspection import Introspector
 from resolvers.plan import Planner
 from resolvers.prepared import PreparedDocuments
@@ -120,8 +121,7 @@ class Service:
         started = time.perf_counter()
         snapshot = self.snapshot
         try:
-            if self._audit_broken:
-                raise AuditUnavailable
+            self._require_audit()
             answer = await self.pipeline.answer(question, subject, snapshot, request_id)
         except Exception as error:  # noqa: BLE001 - the one place where everything becomes a catalogue error
             answer = refusal(error, request_id)
@@ -137,6 +137,10 @@ class Service:
             ms=round(spent * 1000, 3),
         )
         return answer
+
+    def _require_audit(self) -> None:
+        if self._audit_broken:
+            raise AuditUnavailable
 
     async def explain(self, question: Question, subject: Subject) -> str:
         """The decision, the plan and its SQL with PostgreSQL's own plan, as text; nothing is executed."""

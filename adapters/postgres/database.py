@@ -189,9 +189,7 @@ class Database:
             while statement.waiting:
                 held = await self._acquire()
                 try:
-                    batch = [
-                        statement.waiting.popleft() for _ in range(min(_BATCH_AT_MOST, len(statement.waiting)))
-                    ]
+                    batch = [statement.waiting.popleft() for _ in range(min(_BATCH_AT_MOST, len(statement.waiting)))]
                     batch = [entry for entry in batch if not entry[1].done()]
                     if batch:
                         await self._serve_batch(held, statement, batch)
@@ -231,7 +229,9 @@ class Database:
             if self._open < self._size:
                 self._open += 1
                 try:
-                    return _Held(await asyncpg.connect(self._dsn, statement_cache_size=0, server_settings=self._settings))
+                    return _Held(
+                        await asyncpg.connect(self._dsn, statement_cache_size=0, server_settings=self._settings)
+                    )
                 except BaseException as error:
                     self._open -= 1
                     self._wake()
@@ -292,7 +292,7 @@ class _Held:
                 prepared = await self._prepare(sql)
             else:
                 self._prepared.move_to_end(sql)
-            return await prepared.fetch(*arguments)
+            return list(await prepared.fetch(*arguments))
         except asyncpg.InvalidCachedStatementError:
             # A migration changed a table under a held statement: prepare once more.
             self._prepared.pop(sql, None)
