@@ -1,0 +1,154 @@
+"""`zlaq up`: database, data, policy, keys and server of the demo, started together and ended together."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+import shlex
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import asyncpg
+import click
+
+from adapters.postgres.migrate import migrate
+from demo.embedded import EmbeddedPostgres, PostgresUnavailable
+from demo.seed import load as loading
+from demo.seed import wellknown
+from demo.tokens import AUDIENCE, ISSUER, ISSUER_FILE, JWKS_FILE, prepare
+from server import observe
+from server.commands.policy import publish_if_none
+from server.commands.serve import listen, run
+from server.issuer import PUBLIC
+from server.settings import Settings
+
+if TYPE_CHECKING:
+    from server.issuer import Issuer
+
+MINIATURE = 0.001
+UNFINISHED = "zlaq: loading demo data"
+"""Comment on the schema while data are loaded, so that an interrupted load is started again and not taken for data."""
+ASKED = (
+    f'{{ own: project(projectNo: "{wellknown.PROJECT_COUNTY}") {{ name totalInvestment }} '
+    f'elsewhere: project(projectNo: "{wellknown.PROJECT_ELSEWHERE}") {{ name totalInvestment }} }}'
+)
+
+
+@click.command()
+@click.option(
+    "--scale", type=click.FloatRange(0.0005, 10), default=MINIATURE, show_default=True, help="1 = 200,000 projects."
+)
+@click.option("--root", type=click.Path(file_okay=False, path_type=Path), help="Another demo, with data of its own.")
+def up(scale: float, root: Path | None) -> None:
+    """Start everything with demo data; Ctrl-C or SIGTERM stops it all.
+
+    The data survive. ZLAQ_DATABASE_URL uses a PostgreSQL that runs already, ZLAQ_PORT another port.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
+    database = EmbeddedPostgres("demo", root=root)
+    state = database.data_directory.parent / "demo-state"
+    own = "ZLAQ_DATABASE_URL" not in os.environ
+    try:
+        # Before anything is started: nothing would have to be taken back.
+        listening = listen(_settings("postgresql://", state))
+        if own:
+            click.echo("starting PostgreSQL ...", err=True)
+        dsn = database.start() if own else os.environ["ZLAQ_DATABASE_URL"]
+        settings = _settings(dsn, state)
+        asyncio.run(_fill(dsn, scale))
+        issuer = prepare(state)
+        observe.configure(settings.log_level)
+        run(settings, listening, lambda: _welcome(settings, issuer, state))
+    except KeyboardInterrupt:
+        pass
+    except PostgresUnavailable as unavailable:
+        raise click.ClickException(str(unavailable)) from unavailable
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+        database.stop()
+    click.echo("stopped; the data are kept", err=True)
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _settings(dsn: str, state: Path) -> Settings:
+    """The settings of the environment, with the demo's own issuer."""
+    # Heads belong to one database: those of another one would look like tampering.
+    heads = state / f"audit-heads-{hashlib.sha256(dsn.encode()).hexdigest()[:12]}.jsonl"
+    own = {
+        "ZLAQ_DATABASE_URL": dsn,
+        "ZLAQ_ISSUER": ISSUER,
+        "ZLAQ_AUDIENCE": AUDIENCE,
+        "ZLAQ_JWKS": str(state / JWKS_FILE),
+        "ZLAQ_DEMO_ISSUER": str(state / ISSUER_FILE),
+        "ZLAQ_AUDIT_HEADS": str(heads),
+    }
+    return Settings.from_environment({"ZLAQ_LOG_LEVEL": "WARNING", **os.environ, **own})
+
+
+async def _fill(dsn: str, scale: float) -> None:
+    """Migrate; load the data unless there are some; publish the product's policy unless there is one."""
+    await migrate(dsn)
+    connection = await asyncpg.connect(dsn)
+    try:
+        unfinished = await connection.fetchval("SELECT obj_description('zlaq'::regnamespace)") == UNFINISHED
+        if unfinished or not await connection.fetchval("SELECT EXISTS (TABLE zlaq.project)"):
+            click.echo("loading demo data ...", err=True)
+            await connection.execute(f"COMMENT ON SCHEMA zlaq IS '{UNFINISHED}'")
+            await loading.load(dsn, scale, replace=unfinished)
+            await connection.execute("COMMENT ON SCHEMA zlaq IS NULL")
+    finally:
+        await connection.close()
+    await publish_if_none(dsn, "demo")
+
+
+def _welcome(settings: Settings, issuer: Issuer, state: Path) -> None:
+    tokens = {name: issuer.mint(name) for name in issuer.roles}
+    address = f"http://{settings.host}:{settings.port}"
+    environment = _environment_file(settings, state)
+    lines = [
+        "",
+        f"质安 zlaq answers at {address}/graphql; query page: {address}/",
+        "",
+        "Tokens (no token is the public):",
+    ]
+    lines += [f"\n  {name:10} {role.title}\n  {tokens[name]}" for name, role in issuer.roles.items()]
+    lines += [
+        "",
+        "Ask as the county, then leave the Authorization line out:",
+        "",
+        f"  curl -s {address}/graphql \\",
+        "    -H 'Content-Type: application/json' \\",
+        f"    -H 'Authorization: Bearer {tokens['county']}' \\",
+        f"    -d {shlex.quote(json.dumps({'query': ASKED}))}",
+        "",
+        "In another terminal:",
+        "",
+        f"  set -a; . {environment}; set +a",
+        f"  echo {shlex.quote(ASKED)} | zlaq query --as county -   # or {', '.join((PUBLIC, *issuer.roles))}",
+        "",
+        "Ctrl-C stops everything; the data are kept.",
+    ]
+    click.echo("\n".join(lines))
+
+
+def _environment_file(settings: Settings, state: Path) -> Path:
+    """A file with the settings that other commands need to work on this demo; the address may hold a password."""
+    path = state / "environment"
+    values = {
+        "ZLAQ_DATABASE_URL": settings.database_url,
+        "ZLAQ_ISSUER": settings.issuer,
+        "ZLAQ_AUDIENCE": settings.audience,
+        "ZLAQ_JWKS": settings.jwks,
+        "ZLAQ_DEMO_ISSUER": settings.demo_issuer,
+    }
+    path.touch(mode=0o600)
+    path.write_text("".join(f"{name}={shlex.quote(str(value))}\n" for name, value in values.items()))
+    return path
