@@ -125,6 +125,8 @@ class Node:
     row: Predicate
     outputs: tuple[Output, ...]
     letter: str
+    path: str
+    """Where the node stands in the answer: response keys, dots between."""
     verdicts: tuple[Predicate, ...] = ()
     ordinal: bool = False
     """Whether rows must carry their position, because a remote value lies below."""
@@ -184,6 +186,8 @@ class KeyQuery:
 
 
 SourceQuery = PageQuery | KeyQuery
+VERDICTS_PER_CHARACTER = 6
+"""Verdicts of a row that one character of the packed audit rows holds: from '0' on, the first in the lowest bit."""
 CURSOR_SLOT = "c"
 """Kind of an in-band token that carries a page boundary; remote values use their slot number."""
 
@@ -262,5 +266,3 @@ class Source(Protocol):
     async def fetch(self, fetch: Fetch) -> Rows:
         """Answer one batch; raises `SourceError`."""
         ...
-
-

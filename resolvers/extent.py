@@ -23,6 +23,7 @@ from resolvers.errors import AliasTooLong, TooDeep, TooManyAliases, TooManyRepea
 
 _ALIAS_BYTES_AT_MOST = 63
 _EXPANDED_FIELDS_AT_MOST = 3_000
+_INTROSPECTION = ("__schema", "__type")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +46,8 @@ def refuse_hostile(definitions: Iterable[DefinitionNode], limits: Limits) -> Non
     for definition in listed:
         if isinstance(definition, FragmentDefinitionNode):
             extents.of_fragment(definition.name.value)
-        else:
-            extents.of(definition.selection_set)
+        elif extents.of(definition.selection_set).depth > limits.depth:
+            raise TooDeep(f"nested more than {limits.depth} fields deep")
 
 
 def _count_written(definitions: list[ExecutableDefinitionNode], limits: Limits) -> None:
@@ -94,8 +95,6 @@ class _Extents:
             raise TooManyRepeats(
                 f"a response name is repeated more than {self._limits.repeats_in_scope} times in a scope"
             )
-        if total.depth > self._limits.depth:
-            raise TooDeep(f"nested more than {self._limits.depth} fields deep")
         return total
 
     def of_fragment(self, name: str) -> _Extent:
@@ -110,7 +109,8 @@ class _Extents:
         if isinstance(selection, FieldNode):
             inner = self.of(selection.selection_set)
             total.fields += 1 + inner.fields
-            total.depth = max(total.depth, 1 + inner.depth)
+            # Introspection is deep by nature, and has a rule of its own against nesting lists in lists.
+            total.depth = max(total.depth, 1 if selection.name.value in _INTROSPECTION else 1 + inner.depth)
             total.names[(selection.alias or selection.name).value] += 1
         elif isinstance(selection, FragmentSpreadNode):
             self._merge(total, self.of_fragment(selection.name.value))

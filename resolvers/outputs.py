@@ -123,7 +123,10 @@ class OutputReader:
         verdicts = _conditional(outputs)
         if len(verdicts) > _VERDICTS_AT_MOST:
             raise TooCostly("too many different conditions on one object")
-        node = Node(entity, row, tuple(outputs), letter, verdicts, ordinal=len(self.drafted.slots) > slots_before)
+        where = ".".join(step for step in path if isinstance(step, str))
+        node = Node(
+            entity, row, tuple(outputs), letter, where, verdicts, ordinal=len(self.drafted.slots) > slots_before
+        )
         self.drafted.nodes.append(node)
         return node
 

@@ -157,6 +157,7 @@ class _Draft:
         self.names: list[str] = []
         self.disclosure: dict[str, str] = {}
         self.cost = 0
+        self.letters = 0
 
     def plan(self) -> Plan:
         roots = tuple(self._root(selected) for selected in self.reader.roots())
@@ -188,7 +189,7 @@ class _Draft:
         return self._one(entity, selected) if kind == "one" else self._page(entity, selected)
 
     def _outputs(self) -> tuple[OutputReader, Drafted]:
-        drafted = Drafted(cost=self.cost)
+        drafted = Drafted(self.letters, self.cost)
         filters = FilterReader(self.planner.registry, self.decided, lambda v: self.reader.lift_constant(v).ref)
         return (
             OutputReader(self.planner.registry, self.reader, self.decided, filters, drafted, self.planner.cost_limit),
@@ -201,7 +202,7 @@ class _Draft:
         return len(self.statements) - 1
 
     def _finish(self, drafted: Drafted) -> None:
-        self.cost = drafted.cost
+        self.cost, self.letters = drafted.cost, drafted.letters
         for coordinate, verdict in drafted.disclosure.items():
             known = self.disclosure.setdefault(coordinate, verdict)
             if known != verdict:

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import orjson
 from graphql import GraphQLSchema
 
-from adapters.base import SourceQuery
+from adapters.base import VERDICTS_PER_CHARACTER, SourceQuery
 from resolvers.decided import DecisionLike, LiftedDecision, PolicyObject, Recorder, lift
 from resolvers.document import Document, Operation
 from resolvers.plan import Plan, Planner
@@ -118,13 +118,13 @@ def _decision_body(plan: Plan, lifted: LiftedDecision, revision: str) -> str:
     """The decision as the audit stores it: every verdict with its rules, and how packed rows are read."""
     slots = [
         {
-            "root": plan.names[i],
             "letter": node.letter,
             "type": node.entity.name,
+            "path": node.path,
             "verdicts": [str(p) for p in node.verdicts],
-            "chars": -(-len(node.verdicts) // 6),
+            "chars": -(-len(node.verdicts) // VERDICTS_PER_CHARACTER),
         }
-        for i, statement in enumerate(plan.statements)
+        for statement in plan.statements
         for node in statement.nodes
     ]
     fields = {

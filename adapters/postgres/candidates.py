@@ -116,7 +116,11 @@ def _beyond_general(query: PageQuery) -> str:
         past = f"{column} {operator} {value}"
         if not term.field.attribute.always:
             null_side = f"{value} is null and {column} is not null"
-            past = f"({past} or ({null_side}))" if query.backward else f"({past} or ({column} is null and {value} is not null))"
+            past = (
+                f"({past} or ({null_side}))"
+                if query.backward
+                else f"({past} or ({column} is null and {value} is not null))"
+            )
         alternatives.append(f"{equal}{past}")
         same = f"{column} = {value}" if term.field.attribute.always else f"{column} is not distinct from {value}"
         equal = f"{equal}{same} and "

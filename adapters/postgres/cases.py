@@ -19,7 +19,3 @@ class PostgresCases:
         rows = await self._database.fetch("select region from zlaq.open_case where case_no = $1 and open", case_no)
         regions = [str(row[0]) for row in rows]
         return any(region.startswith(prefix(node)) for region in regions for node in nodes)
-
-
-
-

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from adapters.base import (
+    VERDICTS_PER_CHARACTER,
     Cell,
     Constant,
     DisclosureList,
@@ -91,11 +92,11 @@ class Renderer:
         governed = node.entity.governed
         manage = self._use(alias, governed.manage) if governed.manage else literal("000000")
         parts = [literal(node.letter), manage]
-        # Six predicates a character, from '0' on: what held for this row, so that the audit can say why.
-        for start in range(0, len(node.verdicts), 6):
+        # What held for this row, so that the audit can say why.
+        for start in range(0, len(node.verdicts), VERDICTS_PER_CHARACTER):
             bits = [
                 f"case when {self._condition(p, node.entity, alias)} then {1 << i} else 0 end"
-                for i, p in enumerate(node.verdicts[start : start + 6])
+                for i, p in enumerate(node.verdicts[start : start + VERDICTS_PER_CHARACTER])
             ]
             parts.append(f"chr(48 + {' + '.join(bits)})")
         return " || ".join(parts)
