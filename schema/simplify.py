@@ -11,11 +11,14 @@ whether it is constant, and whether it implies another, is integer arithmetic an
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
-from functools import lru_cache
+from functools import lru_cache, reduce
+from itertools import pairwise
+from operator import and_, or_
 from typing import Any
 
 from schema.predicate import (
@@ -32,6 +35,7 @@ from schema.predicate import (
     Or,
     Predicate,
     Range,
+    Ref,
     Some,
     Value,
     all_of,
@@ -96,10 +100,23 @@ def _plain(predicate: Predicate) -> Predicate:
             return all_of(_plain(p) for p in operands)
         case Or(operands):
             return any_of(_one_membership(_plain(p) for p in operands))
-        case In(attr, values):
-            return _in(attr, values)
+        case In(attr):
+            values = _values(predicate)
+            return predicate if values is None else _in(attr, values)
         case _:
             return predicate
+
+
+def _values(literal: Predicate) -> tuple[Value, ...] | None:
+    """The values of an equality or membership; `None` for anything else, and where a plan fills a value in."""
+    match literal:
+        case Eq(_, value) if value is not None:
+            found: tuple[Value, ...] = (value,)
+        case In(_, several):
+            found = several
+        case _:
+            return None
+    return None if any(isinstance(value, Ref) for value in found) else found
 
 
 def _in(attr: str, values: Iterable[Value]) -> Predicate:
@@ -109,16 +126,14 @@ def _in(attr: str, values: Iterable[Value]) -> Predicate:
 
 def _one_membership(operands: Iterable[Predicate]) -> Iterator[Predicate]:
     """Alternatives with the equalities and memberships over one attribute joined into one membership."""
-    values: dict[str, list[Value]] = {}
+    joined: dict[str, list[Value]] = {}
     for operand in operands:
-        match operand:
-            case Eq(attr, value) if value is not None:
-                values.setdefault(attr, []).append(value)
-            case In(attr, several):
-                values.setdefault(attr, []).extend(several)
-            case _:
-                yield operand
-    for attr, several in values.items():
+        values = _values(operand)
+        if values is None or not isinstance(operand, Eq | In):
+            yield operand
+        else:
+            joined.setdefault(operand.attr, []).extend(values)
+    for attr, several in joined.items():
         yield _in(attr, several)
 
 
@@ -152,15 +167,9 @@ class _Space:
             case Not(operand):
                 return self.everything & ~self.cells(operand)
             case And(operands):
-                found = self.everything
-                for operand in operands:
-                    found &= self.cells(operand)
-                return found
+                return reduce(and_, map(self.cells, operands), self.everything)
             case Or(operands):
-                found = 0
-                for operand in operands:
-                    found |= self.cells(operand)
-                return found
+                return reduce(or_, map(self.cells, operands), 0)
             case _:
                 return self.atoms[predicate]
 
@@ -171,7 +180,9 @@ def _space(*predicates: Predicate) -> _Space | None:
     for predicate in predicates:
         for atom in _atoms(predicate):
             families.setdefault(_base(atom), {})[atom] = None
-    columns = [column for base, atoms in families.items() for column in _columns(base, tuple(atoms))]
+    columns: list[Column] = []
+    for base, atoms in families.items():
+        columns += (_policy_columns if base.startswith("@") else _columns)(base, tuple(atoms))
     size = 1
     for _, classes in columns:
         size *= len(classes)
@@ -180,11 +191,11 @@ def _space(*predicates: Predicate) -> _Space | None:
     everything = (1 << size) - 1
     cells: dict[Atom, int] = {}
     stride = 1
-    for atoms, classes in columns:
+    for together, classes in columns:
         block = (1 << stride) - 1
         width = stride * len(classes)
         repeat = everything // ((1 << width) - 1)
-        for i, atom in enumerate(atoms):
+        for i, atom in enumerate(together):
             cells[atom] = repeat * sum(block << n * stride for n, truth in enumerate(classes) if truth[i])
         stride = width
     return _Space(everything, cells)
@@ -202,16 +213,6 @@ Column = tuple[tuple[Atom, ...], tuple[tuple[bool, ...], ...]]
 
 
 def _columns(base: str, atoms: tuple[Atom, ...]) -> tuple[Column, ...]:
-    # Elsewhere two attributes of one name may differ in type, and 1 equals True where a cache looks things up.
-    return _policy_columns(base, atoms) if base.startswith("@") else _new_columns(base, atoms)
-
-
-@lru_cache(maxsize=8192)
-def _policy_columns(base: str, atoms: tuple[Atom, ...]) -> tuple[Column, ...]:
-    return _new_columns(base, atoms)
-
-
-def _new_columns(base: str, atoms: tuple[Atom, ...]) -> tuple[Column, ...]:
     values = None if isinstance(atoms[0], Some) else _representatives(base, atoms)
     if values is None:
         # Atoms that cannot be compared count as independent of each other: fewer proofs, never a wrong one.
@@ -220,21 +221,28 @@ def _new_columns(base: str, atoms: tuple[Atom, ...]) -> tuple[Column, ...]:
     return ((atoms, tuple(classes)),)
 
 
+# Only policy attributes: elsewhere two attributes of one name may differ in type, and 1 finds what True has stored.
+_policy_columns = lru_cache(maxsize=8192)(_columns)
+
+
 def _representatives(base: str, atoms: tuple[Atom, ...]) -> Sequence[Any] | None:
     """Values of the attribute such that every other value satisfies the same atoms as one of these."""
-    if base == "@sens":
-        return range(10)
     constants = {value for atom in atoms for value in _constants(atom) if value is not None}
     kinds = {type(value) for value in constants}
+    if base == "@sens":
+        return range(10) if kinds <= {int} else None
     missing: list[Any] = [] if base.startswith("@") else [None]
+    if base in PREFIXED:
+        ordered = any(isinstance(atom, Range) for atom in atoms)
+        return None if ordered or not kinds <= {str} else sorted(_codes({str(value) for value in constants}))
     if kinds <= {str}:
-        texts = {str(value) for value in constants}
-        return [*missing, *(_codes(texts) if base in PREFIXED else _texts(texts))]
+        # The text after t is t with a zero character: nothing lies between the two.
+        return [*missing, "", "\0", *constants, *(str(value) + "\0" for value in constants)]
     if kinds == {bool}:
         return [*missing, False, True]
     if kinds <= {int, Decimal}:
         points = sorted(Fraction(value) for value in constants)  # type: ignore[arg-type]
-        between = [(low + high) / 2 for low, high in zip(points, points[1:], strict=False)]
+        between = [(low + high) / 2 for low, high in pairwise(points)]
         return [*missing, points[0] - 1, *points, *between, points[-1] + 1]
     if kinds in ({date}, {datetime}):
         return [*missing, *_instants(constants, timedelta(days=1) if kinds == {date} else timedelta(microseconds=1))]
@@ -259,19 +267,11 @@ def _codes(texts: set[str]) -> set[str]:
     return texts | {text[:width] + unused * (6 - width) for text in texts for width in (2, 4)} | {unused * 6}
 
 
-def _texts(texts: set[str]) -> set[str]:
-    # The text after t is t with a zero character: nothing lies between the two.
-    return texts | {text + "\0" for text in texts} | {"", "\0"}
-
-
 def _instants(constants: set[Any], step: timedelta) -> Iterator[Any]:
     for value in constants:
-        yield value
-        for sign in (-1, 1):
-            try:
-                yield value + sign * step
-            except OverflowError:
-                continue
+        for move in (-step, 0 * step, step):
+            with suppress(OverflowError):
+                yield value + move
 
 
 Term = tuple[Predicate, ...]
@@ -341,10 +341,7 @@ def _width(literal: Predicate) -> int:
 def _irredundant(terms: list[Term], space: _Space, care: int) -> list[Term]:
     kept = list(terms)
     for term in sorted(terms, key=len, reverse=True):
-        covered = 0
-        for other in kept:
-            if other is not term:
-                covered |= _cells_of(other, space, care)
+        covered = reduce(or_, (_cells_of(other, space, care) for other in kept if other is not term), 0)
         if not _cells_of(term, space, care) & ~covered:
             kept.remove(term)
     return kept
@@ -363,9 +360,7 @@ def _tightened(literals: Iterable[Predicate]) -> Iterator[Predicate]:
     bounds: dict[str, Range] = {}
     for literal in literals:
         match literal:
-            case Not(Eq(attr, value)) if value is not None:
-                excluded.setdefault(attr, []).append(value)
-            case Not(In(attr, values)):
+            case Not(Eq(attr) | In(attr) as atom) if (values := _values(atom)) is not None:
                 excluded.setdefault(attr, []).extend(values)
             case Range(attr, None, high, _, high_open) if attr in bounds and bounds[attr].high is None:
                 bounds[attr] = Range(attr, bounds[attr].low, high, bounds[attr].low_open, high_open)
@@ -376,9 +371,10 @@ def _tightened(literals: Iterable[Predicate]) -> Iterator[Predicate]:
             case _:
                 yield literal
     for attr, bound in bounds.items():
-        yield Eq(attr, bound.low) if bound.low == bound.high and bound.low is not None else bound
-    for attr, values in excluded.items():
-        yield negate(_in(attr, values))
+        point = bound.low is not None and bound.low == bound.high and not (bound.low_open or bound.high_open)
+        yield Eq(attr, bound.low) if point else bound
+    for attr, several in excluded.items():
+        yield negate(_in(attr, several))
 
 
 def _literal_order(literal: Predicate) -> tuple[str, str, bool, str]:
