@@ -109,7 +109,7 @@ class Executor:
         if not plan.statements and any(isinstance(root, Literal) and root.json == b"null" for root in plan.roots):
             await self._store.record(AuditRecord(root="", **audit))
         errors: list[FieldError] = []
-        if any(s.slots or s.cursor for s in plan.statements):
+        if any(statement.has_tokens for statement in plan.statements):
             answers = await self._splice(granted, answers, nonce, cursors, audit, asked, errors)
         return Executed(self._assemble(granted, binding, answers, asked), tuple(errors), plan.extensions)
 
@@ -141,7 +141,7 @@ class Executor:
     ) -> list[list[bytes | None]]:
         plan = granted.ready.plan
         pieces: list[list[Pieces | None]] = [
-            [cut(blob, nonce) if blob is not None and (planned.slots or planned.cursor) else None for blob in answer]
+            [cut(blob, nonce) if blob is not None and planned.has_tokens else None for blob in answer]
             for planned, answer in zip(plan.statements, answers, strict=True)
         ]
         remote = RemoteRecords(self._sources, asked.until)

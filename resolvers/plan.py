@@ -45,14 +45,20 @@ class Statement:
     slots: tuple[RemoteSlot, ...]
     cursor: CursorPlan | None = None
 
+    @property
+    def has_tokens(self) -> bool:
+        """Whether its answer must be cut at tokens."""
+        return bool(self.slots) or (self.cursor is not None and self.cursor.written)
+
 
 @dataclass(frozen=True, slots=True)
 class CursorPlan:
     """How a page's cursors are bound: the walk they belong to, and the one that came with the request."""
 
     walk: str
-    given: Ref | None
-    kinds: tuple[str, ...]
+    """What the cursors belong to: the entity and the order."""
+    written: bool
+    """Whether the answer shows a page boundary, so that it holds tokens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,7 +284,8 @@ class _Draft:
             )
         walk = f"{entity.name} " + " ".join(f"{'-' if t.descending else ''}{t.field.name}" for t in order)
         query = PageQuery(entity, row, where, order, limit, backward, boundary, page)
-        cursor = CursorPlan(walk, given.ref if given is not None else None, kinds)
+        shown = any(name in ("startCursor", "endCursor") for out in page for _, name in out.parts)
+        cursor = CursorPlan(walk, shown)
         return One(selected.key, self._add(selected.key, query, drafted, cursor))
 
     def _page_outputs(

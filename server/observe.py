@@ -127,11 +127,16 @@ class Metrics:
         self.waiting = Gauge("zlaq_requests_waiting", "Requests waiting for a turn.", registry=own)
         self.audit_lag = Gauge("zlaq_audit_lag_seconds", "Age of the oldest unsealed audit record.", registry=own)
         self.plans = Counter("zlaq_plan_cache", "Look-ups in the plan cache.", ("result",), registry=own)
+        self._counters: dict[tuple[int, str], Counter] = {}
         self.policy = Info("zlaq_policy", "The policy revision in force.", registry=own)
 
     def answered(self, status: int, code: str, seconds: float) -> None:
         """Count a request; `code` is of the error catalogue, or `OK`."""
-        self.requests.labels(str(status), code).inc()
+        counter = self._counters.get((status, code))
+        if counter is None:
+            # Looking labels up costs as much as the rest of a small request's bookkeeping.
+            counter = self._counters[status, code] = self.requests.labels(str(status), code)
+        counter.inc()
         self.seconds.observe(seconds)
 
     def planned(self, *, hit: bool) -> None:

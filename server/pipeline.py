@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -98,6 +99,7 @@ def refuse_introspection(granted: Granted) -> None:
         raise IntrospectionOff
 
 
+@lru_cache(maxsize=4096)
 def audit_subject(subject: Subject) -> str:
     """Who asked, as the audit keeps it: no personal value but the account's own id."""
     facts = {

@@ -12,7 +12,7 @@ import pytest
 from adapters.postgres.migrate import migrate
 from adapters.postgres.policies import PostgresPolicyStore
 from demo.embedded import EmbeddedPostgres
-from demo.seed.make import load
+from demo.seed.load import load
 from policy.revision import Revision, load_default, revision_texts
 from policy.subject import Subject
 from server.pipeline import Question

@@ -7,6 +7,8 @@ held per connection, so nothing is reset between requests.
 from __future__ import annotations
 
 import asyncio
+import json
+import secrets
 from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -143,16 +145,17 @@ class Database:
         """The SQL of a statement under its references."""
         return f"-- parameters {list(map(repr, statement.parameters))}\n{statement.compiled.sql}"
 
-    async def explain(self, statement: Statement, arguments: Sequence[Any]) -> str:
-        """PostgreSQL's generic plan for a statement, nothing executed."""
-        if statement.compiled.batched:
-            arguments = [[value] for value in arguments]
-        held = await self._acquire()
-        try:
-            rows = await held.connection.fetch(f"explain (costs off) {statement.compiled.sql}", *arguments)
-        finally:
-            self._release(held)
-        return "\n".join(row[0] for row in rows)
+    async def explain(self, statement: Statement) -> list[dict[str, Any]]:
+        """PostgreSQL's generic plan for a statement, as `EXPLAIN (FORMAT JSON)` has it; nothing is executed."""
+        nulls = ", ".join("null" for _ in statement.compiled.parameters)
+        async with self.borrowed() as connection:
+            # A held statement under force_generic_plan: the plan that requests get, whatever the arguments.
+            name = f"explain_{secrets.token_hex(6)}"
+            prepared = await connection.prepare(statement.compiled.sql, name=name)
+            given = f"({nulls})" if nulls else ""
+            row = await connection.fetchval(f"explain (format json) execute {prepared.get_name()}{given}")
+        found: list[dict[str, Any]] = json.loads(row)
+        return found
 
     async def _plain(self, sql: str, *arguments: Any) -> list[Any]:
         held = await self._acquire()
