@@ -12,17 +12,19 @@ from __future__ import annotations
 import argparse
 import asyncio
 import base64
+import contextlib
 import json
 import os
 import platform
 import re
+import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -107,8 +109,8 @@ def body(name: str, query: str, key: str) -> str:
     return json.dumps({"query": query, "variables": variables})
 
 
-async def same_sql(settings: Settings, subject: Subject, path: Path) -> None:
-    """Write the product's statements, without the audit's part, with this subject's values as constants."""
+async def same_sql(settings: Settings, subject: Subject) -> dict[str, Any]:
+    """The product's statements, without the audit's part, with this subject's values as constants."""
     found: dict[str, Any] = {}
     async with Service.open(settings) as service:
         for name, query in operations().items():
@@ -133,7 +135,7 @@ async def same_sql(settings: Settings, subject: Subject, path: Path) -> None:
             # The audit's parameters come last; without its part the statement has no place for them.
             used = max(int(n) for n in re.findall(r"\$(\d+)", sql))
             found[name] = (sql, arguments[:used], statement.compiled.batched)
-    path.write_text(json.dumps(found))
+    return found
 
 
 def post(port: int, path: str, text: str, token: str) -> Any:
@@ -147,13 +149,9 @@ def post(port: int, path: str, text: str, token: str) -> Any:
 def wait_for(port: int) -> None:
     """Until a server accepts requests."""
     for _ in range(200):
-        try:
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=1).close()
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
             return
-        except urllib.error.HTTPError:
-            return
-        except OSError:
-            time.sleep(0.1)
+        time.sleep(0.1)
     raise TimeoutError(f"nothing listens on {port}")
 
 
@@ -201,7 +199,7 @@ def _measure(given: argparse.Namespace, folder: Path) -> None:
         results: dict[str, dict[str, dict[str, Cell]]] = {}
         for role in ROLES:
             statements = folder / f"{role}.json"
-            asyncio.run(_statements_as(settings, tokens[role], statements))
+            statements.write_text(json.dumps(asyncio.run(_statements_as(settings, tokens[role]))))
             floors = {}
             for floor in ("F1", "F2"):
                 env = os.environ | MALLOC | {"FLOOR": floor, "FLOOR_DSN": dsn, "FLOOR_STATEMENTS": str(statements)}
@@ -249,12 +247,10 @@ async def _forget_seals(dsn: str) -> None:
     await connection.close()
 
 
-async def _statements_as(settings: Settings, token: str, path: Path) -> None:
+async def _statements_as(settings: Settings, token: str) -> dict[str, Any]:
     authenticator = Authenticator.from_settings(settings, NoCases())
     subject = await authenticator.authenticate([(b"authorization", b"Bearer " + token.encode())])
-    from dataclasses import replace  # noqa: PLC0415
-
-    await same_sql(replace(settings, audit_heads=None), subject, path)
+    return await same_sql(replace(settings, audit_heads=None), subject)
 
 
 def _check_agreement(name: str, query: str, key: str, token: str) -> None:
@@ -265,7 +261,7 @@ def _check_agreement(name: str, query: str, key: str, token: str) -> None:
     best = post(PORTS["F2"], f"/{name}", text, token)["data"]["x"]
     if ours != floor:
         raise AssertionError(f"{name}: F1 answers something else")
-    rows = ours["nodes"] if "nodes" in ours else [ours]
+    rows = ours.get("nodes", [ours])
     listed = best if isinstance(best, list) else [best]
     if [r["projectNo"] for r in rows][:20] != [r["projectNo"] for r in listed][:20]:
         print(f"note: {name}: F2, which knows no policy, shows other rows", file=sys.stderr)

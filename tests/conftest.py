@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -85,14 +83,3 @@ class Asker:
 def ask(service: Service) -> Asker:
     """`await ask(subject, query, **variables)`."""
     return Asker(service)
-
-
-@asynccontextmanager
-async def running(*tasks: asyncio.Task[Any]) -> AsyncIterator[None]:
-    """Background tasks that end with the block."""
-    try:
-        yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

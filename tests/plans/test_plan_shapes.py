@@ -69,8 +69,10 @@ GOVERNMENT_SHAPES: dict[str, tuple[str, dict[str, Any]]] = {
         {"c": "420100"},
     ),
     "of a county, latest first": (
-        "query($c: RegionCode!) { safetyInspections(where: {manageRegionNodeId: {under: $c}}, first: 50,"
-        " orderBy: [{field: INSPECTED_ON, direction: DESC}]) { nodes { inspectedOn findings { hazardLevel } } } }",
+        (
+            "query($c: RegionCode!) { safetyInspections(where: {manageRegionNodeId: {under: $c}}, first: 50,"
+            " orderBy: [{field: INSPECTED_ON, direction: DESC}]) { nodes { inspectedOn findings { hazardLevel } } } }"
+        ),
         {"c": "420106"},
     ),
     "with a hazard": (
