@@ -71,6 +71,12 @@ class TooCostly(RequestError):
     name = "TOO_COSTLY"
 
 
+class TooManyRows(RequestError):
+    """The answer could be larger than allowed: rows by the widths of their fields, reckoned before execution."""
+
+    name = "TOO_MANY_ROWS"
+
+
 class UnknownOperation(RequestError):
     """No operation of that name, or several and no name."""
 

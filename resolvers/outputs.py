@@ -22,7 +22,7 @@ from adapters.base import (
     Placeholder,
 )
 from resolvers.decided import Decided, Seen
-from resolvers.errors import BadPageSize, TooCostly
+from resolvers.errors import BadPageSize, TooCostly, TooManyRows
 from resolvers.filters import FilterReader
 from resolvers.selection import Leaf, Selected, SelectionReader
 from resolvers.variables import bucket_of
@@ -33,6 +33,16 @@ from schema.sdl import NESTED_AT_MOST
 
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _VERDICTS_AT_MOST = 12
+_WIDTH, _WIDTH_PER_COST = 100, 2_500
+"""Bytes reckoned for a field with its key, and more for one that declares a cost (a photo: 20, so about 50 KB)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """The most an operation may cost, and the most bytes its answer could have."""
+
+    cost: int
+    bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +75,8 @@ class Drafted:
 
     letters: int = 0
     cost: int = 0
+    size: int = 0
+    """Bytes that the answer could have."""
     disclosure: dict[str, str] = field(default_factory=dict)
     nodes: list[Node] = field(default_factory=list)
     slots: list[RemoteSlot] = field(default_factory=list)
@@ -94,14 +106,14 @@ class OutputReader:
         decided: Decided,
         filters: FilterReader,
         drafted: Drafted,
-        cost_limit: int,
+        budget: Budget,
     ) -> None:
         self.registry = registry
         self.reader = reader
         self.decided = decided
         self.filters = filters
         self.drafted = drafted
-        self.cost_limit = cost_limit
+        self.budget = budget
 
     def node(self, entity: Entity, sets: Any, path: tuple[str | int, ...], multiplicity: int) -> Node:
         """The node of an entity with all that is selected on it; rows hidden by policy are hidden by its `row`."""
@@ -130,10 +142,13 @@ class OutputReader:
         self.drafted.nodes.append(node)
         return node
 
-    def _charge(self, amount: int) -> None:
+    def _charge(self, amount: int, width: int = 0) -> None:
         self.drafted.cost += amount
-        if self.drafted.cost > self.cost_limit:
-            raise TooCostly(f"the static cost exceeds {self.cost_limit}")
+        self.drafted.size += width
+        if self.drafted.cost > self.budget.cost:
+            raise TooCostly(f"the static cost exceeds {self.budget.cost}")
+        if self.drafted.size > self.budget.bytes:
+            raise TooManyRows(f"the answer could exceed {self.budget.bytes} bytes")
 
     def _output(
         self,
@@ -161,7 +176,8 @@ class OutputReader:
         if isinstance(declared.member, Remote):
             return self._remote(entity, declared, seen, selected, path, multiplicity)
         if isinstance(declared.member, Attribute):
-            self._charge(multiplicity * declared.member.cost)
+            width = _WIDTH + declared.member.cost * _WIDTH_PER_COST
+            self._charge(multiplicity * declared.member.cost, multiplicity * width)
         if isinstance(seen.masked, Never) and isinstance(seen.clear, Never):
             return Constant(key, "null")
         if declared.type.kind is TypeKind.VALUE:

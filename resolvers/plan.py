@@ -24,7 +24,7 @@ from resolvers.decided import Decided
 from resolvers.document import Operation
 from resolvers.errors import BadNodeId, BadPageSize, BadRepresentation
 from resolvers.filters import FilterReader
-from resolvers.outputs import Drafted, OutputReader, RemoteSlot, limit_of
+from resolvers.outputs import Budget, Drafted, OutputReader, RemoteSlot, limit_of
 from resolvers.selection import Leaf, Selected, SelectionReader
 from resolvers.variables import Coerced, bucket_of, decode_id
 from schema.predicate import Always, Never, Ref
@@ -135,11 +135,11 @@ def _describe(output: Any) -> str:
 class Planner:
     """Makes plans; holds only what never changes (registry, schema, limits)."""
 
-    def __init__(self, registry: Registry, schema: GraphQLSchema, sdl: str, cost_limit: int) -> None:
+    def __init__(self, registry: Registry, schema: GraphQLSchema, sdl: str, budget: Budget) -> None:
         self.registry = registry
         self.schema = schema
         self.sdl = sdl
-        self.cost_limit = cost_limit
+        self.budget = budget
         self._by_root: dict[str, tuple[str, Entity]] = {}
         for entity in registry.entities.values():
             self._by_root[entity.root] = ("one", entity)
@@ -163,6 +163,7 @@ class _Draft:
         self.names: list[str] = []
         self.disclosure: dict[str, str] = {}
         self.cost = 0
+        self.size = 0
         self.letters = 0
 
     def plan(self) -> Plan:
@@ -195,10 +196,10 @@ class _Draft:
         return self._one(entity, selected) if kind == "one" else self._page(entity, selected)
 
     def _outputs(self) -> tuple[OutputReader, Drafted]:
-        drafted = Drafted(self.letters, self.cost)
+        drafted = Drafted(self.letters, self.cost, self.size)
         filters = FilterReader(self.planner.registry, self.decided, lambda v: self.reader.lift_constant(v).ref)
         return (
-            OutputReader(self.planner.registry, self.reader, self.decided, filters, drafted, self.planner.cost_limit),
+            OutputReader(self.planner.registry, self.reader, self.decided, filters, drafted, self.planner.budget),
             drafted,
         )
 
@@ -208,7 +209,7 @@ class _Draft:
         return len(self.statements) - 1
 
     def _finish(self, drafted: Drafted) -> None:
-        self.cost, self.letters = drafted.cost, drafted.letters
+        self.cost, self.size, self.letters = drafted.cost, drafted.size, drafted.letters
         for coordinate, verdict in drafted.disclosure.items():
             known = self.disclosure.setdefault(coordinate, verdict)
             if known != verdict:

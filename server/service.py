@@ -23,6 +23,7 @@ from resolvers.document import DocumentCache
 from resolvers.execute import Executor
 from resolvers.extent import Limits
 from resolvers.introspection import Introspector
+from resolvers.outputs import Budget
 from resolvers.plan import Planner
 from resolvers.prepared import PreparedDocuments
 from schema.registry import Registry, load_registry
@@ -82,7 +83,7 @@ class Service:
         self.pipeline = Pipeline(
             DocumentCache(schema, limits),
             PreparedDocuments(schema),
-            Planner(registry, schema, self.schema.sdl, settings.max_cost),
+            Planner(registry, schema, self.schema.sdl, Budget(settings.max_cost, settings.max_rows_bytes)),
             self.database,
             Executor(registry, self.database, sources, cursor_key, Introspector(schema)),
             settings.request_deadline_ms / 1000,

@@ -210,7 +210,7 @@ class Database:
         try:
             self.statements_sent += 1
             answers = await held.run(statement, [list(column) for column in zip(*(a for a, _ in batch), strict=True)])
-        except _FAILURES as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, every caller of the batch must learn of it
             if len(batch) == 1 or held.connection.is_closed():
                 for _, future in batch:
                     _fail(future, _translated(error))
@@ -319,6 +319,8 @@ _FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, ConnectionError)
 
 
 def _translated(error: BaseException) -> DatabaseError:
+    if isinstance(error, asyncpg.DataError):
+        return DatabaseError(f"{type(error).__name__}: an argument does not fit its type")
     if isinstance(error, asyncpg.QueryCanceledError):
         return StatementTimeout("statement timeout")
     if isinstance(
