@@ -78,6 +78,8 @@ class Binding:
         return self._converted(ref, value, walk)
 
     def _converted(self, ref: Ref, value: Any, walk: str) -> Any:
+        if ref.type == "joined":
+            return ",".join(value)
         if ref.type == "successor":
             return successor(value)
         if ref.type == "id":

@@ -9,7 +9,7 @@ from schema.declare import Relation
 from schema.predicate import Always, And, Eq, In, Never, Not, Or, Predicate, Range, Ref, Some
 from schema.registry import Entity, Registry
 
-_CONVERSIONS = {"successor": "text", "cursor by key": "boolean", "id": "text"}
+_CONVERSIONS = {"successor": "text", "joined": "text", "cursor by key": "boolean", "id": "text"}
 
 
 class Parameters:
@@ -24,6 +24,26 @@ class Parameters:
         if ref not in self.refs:
             self.refs.append(ref)
         return self._name(self.refs.index(ref))
+
+
+class BatchParameters(Parameters):
+    """Parameters of a statement that many requests share: each is a column of the batch, so none can be an array.
+
+    A subject's list of codes travels as one text, comma between; a client's list has no such form (`has_lists`).
+    """
+
+    def __init__(self) -> None:
+        super().__init__(lambda i: f"b.p{i}")
+
+    def use(self, ref: Ref) -> str:
+        if ref.is_list and ref.source == "subject" and ref.type == "text":
+            return f"string_to_array({super().use(Ref(ref.source, ref.path, 'joined'))}, ',')"
+        return super().use(ref)
+
+    @property
+    def has_lists(self) -> bool:
+        """Whether an array is left, which cannot be unnested by element."""
+        return any(ref.is_list for ref in self.refs)
 
 
 def parameter_type(ref: Ref) -> str:

@@ -17,7 +17,7 @@ from adapters.base import (
 from adapters.postgres.formats import identifier
 from adapters.postgres.objects import Renderer
 from adapters.postgres.pages import PageRenderer
-from adapters.postgres.predicates import Parameters, parameter_type
+from adapters.postgres.predicates import BatchParameters, Parameters, parameter_type
 from schema.predicate import Ref
 from schema.registry import Registry
 
@@ -75,16 +75,14 @@ def _compile_keys(query: KeyQuery, registry: Registry) -> Compiled:
 
 def _compile_batch(query: KeyQuery, registry: Registry) -> Compiled:
     """One key a request, many requests a statement: every parameter is a column of the batch."""
-    parameters = Parameters(lambda i: f"b.p{i}")
+    parameters = BatchParameters()
     renderer = Renderer(registry, parameters)
-    key = parameters.use(query.keys)
-    inner = renderer.one(query.node, key, "''")
+    inner = renderer.one(query.node, parameters.use(query.keys), "''")
+    if parameters.has_lists:
+        return _compile_alone(query, registry)
     audit = [parameters.use(_AUDIT[name]) for name in AUDIT_COLUMNS]
     arrays = ", ".join(f"${i + 1}::{parameter_type(ref)}[]" for i, ref in enumerate(parameters.refs))
     names = ", ".join(f"p{i}" for i in range(len(parameters.refs)))
-    # A parameter that is itself a list cannot be unnested by element, so such a plan is not shared.
-    if any(ref.is_list for ref in parameters.refs):
-        return _compile_alone(query, registry)
     kept = ", ".join(f"{p} as {identifier(n)}" for p, n in zip(audit, AUDIT_COLUMNS, strict=True))
     columns = ", ".join(AUDIT_COLUMNS)
     sql = (

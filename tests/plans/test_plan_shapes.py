@@ -146,7 +146,8 @@ async def test_no_python_per_row(large: Service, role: str) -> None:
         question = Question(query, {"n": size}, None)
         for _ in range(5):
             await large.answer(question, SUBJECTS[role], "warm")
-        calls[size] = await _python_calls(large, question, SUBJECTS[role])
+        # The least of several: the sealer works in the same process.
+        calls[size] = min([await _python_calls(large, question, SUBJECTS[role]) for _ in range(5)])
 
     # The driver reads a longer answer from its socket in more pieces; a call per row would be 990.
     assert abs(calls[1000] - calls[10]) <= 100, calls
