@@ -150,4 +150,4 @@ class DocumentCache:
         self._entries[query] = found
         if isinstance(found, Document):
             return found
-        raise found
+        raise found.with_traceback(None)
