@@ -149,7 +149,13 @@ class PageOutput:
     item: PageItem | None
     json: str = ""
     parts: tuple[tuple[str, str], ...] = ()
-    node: Node | None = None
+    nodes: tuple[tuple[str, Node], ...] = ()
+    """The rows' own selection (of `nodes`), or each selection of an edge's `node` by response key."""
+
+    @property
+    def ordinal(self) -> bool:
+        """Whether rows must carry their position."""
+        return any(node.ordinal for _, node in self.nodes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import json
 import os
 import shlex
 import signal
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import asyncpg
 import click
 
 from adapters.postgres.migrate import migrate
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from server.issuer import Issuer
 
 MINIATURE = 0.001
-UNFINISHED = "zlaq: loading demo data"
-"""Comment on the schema while data are loaded, so that an interrupted load is started again and not taken for data."""
 ASKED = (
     f'{{ own: project(projectNo: "{wellknown.PROJECT_COUNTY}") {{ name totalInvestment }} '
     f'elsewhere: project(projectNo: "{wellknown.PROJECT_ELSEWHERE}") {{ name totalInvestment }} }}'
@@ -59,7 +58,7 @@ def up(scale: float, root: Path | None) -> None:
             click.echo("starting PostgreSQL ...", err=True)
         dsn = database.start() if own else os.environ["ZLAQ_DATABASE_URL"]
         settings = _settings(dsn, state)
-        asyncio.run(_fill(dsn, scale))
+        asyncio.run(_fill(dsn, scale, own=own))
         issuer = prepare(state)
         observe.configure(settings.log_level)
         run(settings, listening, lambda: _welcome(settings, issuer, state))
@@ -81,7 +80,7 @@ def _interrupt(*_: object) -> None:
 def _settings(dsn: str, state: Path) -> Settings:
     """The settings of the environment, with the demo's own issuer."""
     # Heads belong to one database: those of another one would look like tampering.
-    heads = state / f"audit-heads-{hashlib.sha256(dsn.encode()).hexdigest()[:12]}.jsonl"
+    heads = state / f"audit-heads-{_place(dsn)}.jsonl"
     own = {
         "ZLAQ_DATABASE_URL": dsn,
         "ZLAQ_ISSUER": ISSUER,
@@ -93,19 +92,21 @@ def _settings(dsn: str, state: Path) -> Settings:
     return Settings.from_environment({"ZLAQ_LOG_LEVEL": "WARNING", **os.environ, **own})
 
 
-async def _fill(dsn: str, scale: float) -> None:
-    """Migrate; load the data unless there are some; publish the product's policy unless there is one."""
+def _place(dsn: str) -> str:
+    """What tells the files of one database from those of another."""
+    return hashlib.sha256(dsn.encode()).hexdigest()[:12]
+
+
+async def _fill(dsn: str, scale: float, *, own: bool) -> None:
+    """Migrate; load the data unless there are some; publish the product's policy unless there is one.
+
+    An interrupted load is started again in the demo's `own` database; in another one data are left as they are.
+    """
     await migrate(dsn)
-    connection = await asyncpg.connect(dsn)
-    try:
-        unfinished = await connection.fetchval("SELECT obj_description('zlaq'::regnamespace)") == UNFINISHED
-        if unfinished or not await connection.fetchval("SELECT EXISTS (TABLE zlaq.project)"):
-            click.echo("loading demo data ...", err=True)
-            await connection.execute(f"COMMENT ON SCHEMA zlaq IS '{UNFINISHED}'")
-            await loading.load(dsn, scale, replace=unfinished)
-            await connection.execute("COMMENT ON SCHEMA zlaq IS NULL")
-    finally:
-        await connection.close()
+    if await loading.loaded_scale(dsn) is None:
+        click.echo("loading demo data ...", err=True)
+        with contextlib.suppress(loading.NotEmpty):
+            await loading.load(dsn, scale, replace=own)
     await publish_if_none(dsn, "demo")
 
 
@@ -113,6 +114,7 @@ def _welcome(settings: Settings, issuer: Issuer, state: Path) -> None:
     tokens = {name: issuer.mint(name) for name in issuer.roles}
     address = f"http://{settings.host}:{settings.port}"
     environment = _environment_file(settings, state)
+    program = Path(sys.executable).with_name("zlaq")
     lines = [
         "",
         f"质安 zlaq answers at {address}/graphql; query page: {address}/",
@@ -132,7 +134,7 @@ def _welcome(settings: Settings, issuer: Issuer, state: Path) -> None:
         "In another terminal:",
         "",
         f"  set -a; . {environment}; set +a",
-        f"  echo {shlex.quote(ASKED)} | zlaq query --as county -   # or {', '.join((PUBLIC, *issuer.roles))}",
+        f"  echo {shlex.quote(ASKED)} | {program} query --as county -   # or {', '.join((PUBLIC, *issuer.roles))}",
         "",
         "Ctrl-C stops everything; the data are kept.",
     ]
@@ -141,7 +143,7 @@ def _welcome(settings: Settings, issuer: Issuer, state: Path) -> None:
 
 def _environment_file(settings: Settings, state: Path) -> Path:
     """A file with the settings that other commands need to work on this demo; the address may hold a password."""
-    path = state / "environment"
+    path = state / f"environment-{_place(settings.database_url)}"
     values = {
         "ZLAQ_DATABASE_URL": settings.database_url,
         "ZLAQ_ISSUER": settings.issuer,

@@ -45,7 +45,11 @@ class Cursors:
             raise CursorExpired
         try:
             if self.by_key(cursor):
-                return [base64.b64decode(cursor[1:], validate=True).decode()]
+                key = base64.b64decode(cursor[1:], validate=True).decode()
+                if "\0" in key:
+                    # PostgreSQL takes no such text, not even to compare with.
+                    raise CursorExpired
+                return [key]
             sealed = base64.b64decode(cursor[1:].encode(), altchars=b"-_", validate=True)
             found = orjson.loads(self.cipher.decrypt(sealed, self._context(walk)))
         except (InvalidTag, binascii.Error, ValueError):

@@ -7,6 +7,7 @@ satisfies neither a condition nor its negation. So nothing can be learnt by filt
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from adapters.base import Sort
@@ -100,7 +101,8 @@ class FilterReader:
             return Range(attr, _typed(value, kind), _typed(value, "text", "successor"), high_open=True)
         if name == "under":
             return self._under(field, value)
-        ref = _typed(value, kind)
+        # A boolean stands in the plan, as its shape knows it.
+        ref = _typed(value, kind) if isinstance(value, Leaf) else replace(self.lift(value), type=kind)
         match name:
             case "eq":
                 return Eq(attr, ref)

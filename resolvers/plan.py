@@ -266,10 +266,11 @@ class _Draft:
         limit, size, backward = _page_limit(arguments)
         page = self._page_outputs(entity, selected, outputs, size)
         drafted.cost += outputs.filters.quantifiers * _QUANTIFIER_COST
-        self._finish(drafted)
         row = self.decided.row(entity)
+        if not isinstance(row, Always):
+            drafted.disclose(entity.row, "DENIED" if isinstance(row, Never) else "CONDITIONAL")
+        self._finish(drafted)
         if isinstance(row, Never):
-            self.disclosure[entity.row] = "DENIED"
             return Literal(selected.key, b"null")
         given = arguments.get("before" if backward else "after")
         kinds = tuple(term.field.scalar.kind.value if term.field.scalar else "text" for term in order)
@@ -301,12 +302,13 @@ class _Draft:
             path = (selected.key, part.key, 0)
             if item is PageItem.NODES:
                 node = outputs.node(entity, part.sets, path, size)
-                found.append(PageOutput(part.key, item, node=node))
+                found.append(PageOutput(part.key, item, nodes=(("", node),)))
             elif item is PageItem.EDGES:
                 below = self.reader.below(f"{entity.name}Edge", part.sets)
-                node_field = next((s for s in below if s.name == "node"), None)
-                node = outputs.node(entity, node_field.sets if node_field else (), (*path, "node"), size)
-                found.append(PageOutput(part.key, item, parts=_parts(below), node=node))
+                nodes = [(s.key, outputs.node(entity, s.sets, (*path, s.key), size)) for s in below if s.name == "node"]
+                # Cursors alone show keys, too: the audit counts their rows.
+                nodes = nodes or [("", outputs.node(entity, (), path, size))]
+                found.append(PageOutput(part.key, item, parts=_parts(below), nodes=tuple(nodes)))
             elif item is PageItem.PAGE_INFO:
                 found.append(PageOutput(part.key, item, parts=_parts(self.reader.below("PageInfo", part.sets))))
             else:

@@ -18,6 +18,7 @@ from graphql import (
     GraphQLNonNull,
     GraphQLSchema,
     Undefined,
+    is_abstract_type,
 )
 from graphql.language import (
     BooleanValueNode,
@@ -81,7 +82,7 @@ class SelectionReader:
 
         `applies` says which type conditions hold; without it the type itself and `Node` do.
         """
-        holds = applies or (lambda name: name in (type_name, "Node"))
+        holds = applies or (lambda name: name == type_name or self._covers(name, type_name))
         merged: dict[str, tuple[FieldNode, list[SelectionSetNode]]] = {}
         self._collect(sets, holds, merged, set())
         fields = self.schema.type_map[type_name].fields  # type: ignore[attr-defined]
@@ -95,6 +96,10 @@ class SelectionReader:
             )
             for key, (node, inner) in merged.items()
         ]
+
+    def _covers(self, abstract: str, concrete: str) -> bool:
+        kinds: Any = self.schema.type_map
+        return is_abstract_type(kinds[abstract]) and self.schema.is_sub_type(kinds[abstract], kinds[concrete])
 
     def _collect(
         self,
@@ -130,6 +135,8 @@ class SelectionReader:
             if directive.name.value in ("skip", "include"):
                 value = directive.arguments[0].value
                 flag = self.variables[value.name.value] if isinstance(value, VariableNode) else value.value
+                if flag is None:
+                    raise BadVariable(f"@{directive.name.value}: null is not allowed")
                 if flag is (directive.name.value == "skip"):
                     return False
         return True

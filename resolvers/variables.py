@@ -21,7 +21,7 @@ from graphql import (
     GraphQLSchema,
     Undefined,
     type_from_ast,
-    value_from_ast,
+    value_from_ast_untyped,
 )
 from graphql.language import FieldNode, SelectionSetNode, VariableNode
 
@@ -72,7 +72,7 @@ class VariableReader:
             kind = type_from_ast(schema, definition.type)
             default: Any = Undefined
             if definition.default_value is not None:
-                default = value_from_ast(definition.default_value, kind)  # type: ignore[arg-type]
+                default = value_from_ast_untyped(definition.default_value)
             required = isinstance(kind, GraphQLNonNull) and default is Undefined
             self._readers.append((name, _coercer(kind, name in self._paging), required, default))  # type: ignore[arg-type]
         self._names = {name for name, *_ in self._readers}

@@ -107,9 +107,13 @@ def _parse_date(raw: object) -> date:
     if not isinstance(raw, str) or len(raw) != 10:
         raise InvalidScalar("Date", "YYYY-MM-DD is expected")
     try:
-        return date.fromisoformat(raw)
+        found = date.fromisoformat(raw)
     except ValueError:
         raise InvalidScalar("Date", "not a date of the calendar") from None
+    if found in (date.min, date.max):
+        # The driver sends these two as infinities, which no column holds.
+        raise InvalidScalar("Date", "out of range")
+    return found
 
 
 def _parse_instant(raw: object) -> datetime:

@@ -71,8 +71,12 @@ def packaged_migrations() -> tuple[Migration, ...]:
     return tuple(sorted((m for m in found if m.name.endswith(".sql")), key=lambda m: m.name))
 
 
-async def migrate(dsn: str, migrations: Sequence[Migration] | None = None) -> list[str]:
+async def migrate(
+    dsn: str, migrations: Sequence[Migration] | None = None, entity_packages: Sequence[str] = ()
+) -> list[str]:
     """Apply what is missing, build the derived indexes, grant reading; returns the names of what was applied.
+
+    `entity_packages` hold an operator's own entities, whose tables are there already.
 
     Raises `MigrationRefused` before anything is applied, if an applied file has changed or is unknown here.
     """
@@ -81,7 +85,7 @@ async def migrate(dsn: str, migrations: Sequence[Migration] | None = None) -> li
         # Held by the session, so it spans the transactions and ends with the connection whatever happens.
         await connection.execute("SELECT pg_advisory_lock($1)", _LOCK)
         applied = await _apply(connection, packaged_migrations() if migrations is None else migrations)
-        await sync_indexes(connection, index_statements(load_registry()))
+        await sync_indexes(connection, index_statements(load_registry(*entity_packages)))
         await _grant(connection)
         return applied
     finally:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping
+
 from adapters.base import (
     CURSOR_SLOT,
     PageItem,
@@ -22,16 +24,17 @@ class PageRenderer(Renderer):
         alias = self.alias("t")
         self.columns[alias] = {}
         paging = any(out.item is PageItem.PAGE_INFO for out in query.outputs)
-        ordinal = paging or query.backward or any(out.node and out.node.ordinal for out in query.outputs)
+        ordinal = paging or query.backward or any(out.ordinal for out in query.outputs)
         joins, inner, packs = [], [], []
         for i, out in enumerate(query.outputs):
-            if out.node is None:
+            if not out.nodes:
                 continue
-            position = f"({alias}.rn - 1)::text" if out.node.ordinal else "''"
-            rendered = self.object(out.node, alias, position)
-            joins += rendered.joins
-            packs.append(rendered.pack)
-            edge = self._edge(query.entity, out, rendered.json, alias) if out.item is PageItem.EDGES else rendered.json
+            position = f"({alias}.rn - 1)::text" if out.ordinal else "''"
+            rendered = {key: self.object(node, alias, position) for key, node in out.nodes}
+            joins += [join for each in rendered.values() for join in each.joins]
+            packs += [each.pack for each in rendered.values()]
+            nodes = {key: each.json for key, each in rendered.items()}
+            edge = self._edge(query.entity, out, nodes, alias) if out.item is PageItem.EDGES else nodes[""]
             inner.append(f"({edge})::text as j{i}")
         if paging:
             values = ", ".join(self.attribute(alias, s.field) + "::text" for s in query.order)
@@ -79,28 +82,32 @@ class PageRenderer(Renderer):
                 order = " order by p.rn desc" if query.backward else ""
                 return f"'[' || coalesce(string_agg(p.j{i}, ','{order}) {kept}, '') || ']'"
 
-    def _edge(self, entity: Entity, out: PageOutput, node: str, alias: str) -> str:
+    def _edge(self, entity: Entity, out: PageOutput, nodes: Mapping[str, str], alias: str) -> str:
         key = self.attribute(alias, entity.key)
         cursor = f"'\"k' || translate(encode(convert_to({key}, 'UTF8'), 'base64'), E'\\n', '') || '\"'"
-        parts = {"cursor": cursor, "node": node, "__typename": literal(f'"{entity.name}Edge"')}
-        text = " || ',' || ".join(f"{literal(self._key(key))} || {parts[name]}" for key, name in out.parts)
-        return f"'{{' || {text} || '}}'"
+        parts = {"cursor": cursor, "__typename": literal(f'"{entity.name}Edge"')}
+        return self._braced((key, nodes[key] if name == "node" else parts[name]) for key, name in out.parts)
+
+    def _braced(self, parts: Iterable[tuple[str, str]]) -> str:
+        """A JSON object of response keys and expressions; conditions may have left it without any."""
+        text = " || ',' || ".join(f"{literal(self._key(key))} || {expression}" for key, expression in parts)
+        return f"'{{' || {text or literal('')} || '}}'"
 
     def _page_info(self, query: PageQuery, out: PageOutput, size: str) -> str:
         beyond = f"case when count(p.rn) > {size} then 'true' else 'false' end"
         before = literal("true" if query.boundary else "false")
-        nearest = "max(p.boundary) filter (where p.rn = 1)"
+        nearest = f"max(p.boundary) filter (where p.rn = 1 and p.rn <= {size})"
         farthest = f"(array_agg(p.boundary order by p.rn) filter (where p.rn <= {size}))[least(count(p.rn), {size})]"
         start, end = (farthest, nearest) if query.backward else (nearest, farthest)
-        parts = {
-            "hasNextPage": before if query.backward else beyond,
-            "hasPreviousPage": beyond if query.backward else before,
-            "startCursor": self._cursor(start),
-            "endCursor": self._cursor(end),
-            "__typename": literal('"PageInfo"'),
+        parts: dict[str, Callable[[], str]] = {
+            "hasNextPage": lambda: before if query.backward else beyond,
+            "hasPreviousPage": lambda: beyond if query.backward else before,
+            "startCursor": lambda: self._cursor(start),
+            "endCursor": lambda: self._cursor(end),
+            "__typename": lambda: literal('"PageInfo"'),
         }
-        text = " || ',' || ".join(f"{literal(self._key(key))} || {parts[name]}" for key, name in out.parts)
-        return f"'{{' || {text} || '}}'"
+        # Only what is selected: a parameter that the text does not use has no type.
+        return self._braced((key, parts[name]()) for key, name in out.parts)
 
     def _cursor(self, boundary: str) -> str:
         token = f"{self.parameters.use(NONCE)} || {literal(f'|{CURSOR_SLOT}|')} || {boundary}"

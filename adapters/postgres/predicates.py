@@ -118,7 +118,7 @@ class Conditions:
                 raise TypeError(f"a plan's predicate carries a bare value: {type(atom).__name__}")
 
     def _some(self, entity: Entity, relation: str, where: Predicate, alias: str) -> str:
-        field = entity.fields[relation]
+        field = entity.by_name[relation]
         target = self.registry.entity(field.type.name)
         self._aliases += 1
         inner = f"s{self._aliases}"

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import csv
-import io
 import os
 import time
-from dataclasses import astuple, fields
 from functools import update_wrapper
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,14 +15,14 @@ from adapters.postgres.policies import PostgresPolicyStore
 from policy.decide import build_snapshot
 from policy.lint import Severity
 from policy.lint import lint as findings_of
-from policy.revision import Revision, Rule, load_default, parse_revision
+from policy.revision import Revision, load_default, parse_revision, revision_texts
 from policy.sync import differs, stale, unopened, with_proposals
 from server.commands.prove import differences, grid
 from server.commands.schema import entities, registry_of
 from server.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from schema.registry import Registry
 
@@ -71,23 +68,6 @@ async def _in_force() -> Revision:
     return parse_revision(stored.rules, stored.classes, stored.kinds)
 
 
-def texts(revision: Revision) -> tuple[str, str, str]:
-    """The three CSV texts of a revision: read again, they are the same revision."""
-    return (
-        _csv([field.name for field in fields(Rule)], map(astuple, revision.rules)),
-        _csv(["obj", "class"], revision.classes.items()),
-        _csv(["kind", "counts_as"], revision.kinds),
-    )
-
-
-def _csv(header: list[str], rows: Iterable[Iterable[str]]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    return text.getvalue()
-
-
 async def publish_if_none(dsn: str, by: str) -> str:
     """The id of the revision in force, which is the product's own if there was none."""
     store = PostgresPolicyStore(dsn, role="zlaq_write")
@@ -99,7 +79,7 @@ async def publish_if_none(dsn: str, by: str) -> str:
 
 
 async def _publish(store: PostgresPolicyStore, revision: Revision, by: str) -> str:
-    rules, classes, kinds = texts(revision)
+    rules, classes, kinds = revision_texts(revision)
     return (await store.publish(id=revision.id, rules=rules, classes=classes, kinds=kinds, by=by)).id
 
 
@@ -144,7 +124,7 @@ def sync(revision: Revision, registry: Registry, target: Path | None) -> None:
         click.echo(f"differs: {coordinate} is {given}, {proposed} is proposed")
     if target is not None:
         target.mkdir(parents=True, exist_ok=True)
-        for name, text in zip(FILES, texts(with_proposals(revision, registry)), strict=True):
+        for name, text in zip(FILES, revision_texts(with_proposals(revision, registry)), strict=True):
             (target / name).write_text(text, encoding="utf-8")
         click.echo(f"written to {target}: read it, lint it, publish it")
         return

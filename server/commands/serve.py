@@ -15,7 +15,7 @@ import uvloop
 from adapters.postgres.migrate import migrate as apply_migrations
 from server import observe
 from server.app import build_app
-from server.settings import Settings
+from server.settings import SettingRefused, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -112,6 +112,10 @@ def serve() -> None:
     GET  /metrics   for Prometheus
     """
     settings = Settings.from_environment(os.environ)
+    if settings.audit_heads is None:
+        raise SettingRefused(
+            "ZLAQ_AUDIT_HEADS is not set: without published heads a lost tail of the audit is not seen"
+        )
     observe.configure(settings.log_level)
     for line in settings.describe():
         click.echo(line, err=True)
@@ -122,7 +126,7 @@ def serve() -> None:
 def migrate() -> None:
     """Bring the database to the state that this version expects; harmless to repeat."""
     settings = Settings.from_environment(os.environ)
-    applied = asyncio.run(apply_migrations(settings.database_url))
+    applied = asyncio.run(apply_migrations(settings.database_url, entity_packages=settings.entity_packages))
     for name in applied:
         click.echo(f"applied {name}")
     click.echo("the database is up to date")

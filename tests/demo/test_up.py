@@ -69,7 +69,7 @@ class Demo:
             return json.loads(answer.read())
 
     def zlaq(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        lines = self.state.joinpath("environment").read_text().splitlines()
+        lines = next(self.state.glob("environment-*")).read_text().splitlines()
         told = {name: value.strip("'") for name, _, value in (line.partition("=") for line in lines)}
         return subprocess.run(
             self.command("from server.cli import main; main()", *arguments),

@@ -12,11 +12,11 @@ from click.testing import CliRunner, Result
 
 from adapters.audit_verifier import GENESIS
 from demo.tokens import ISSUER_FILE, JWKS_FILE, prepare
-from policy.revision import load_default, parse_revision
+from policy.revision import load_default, parse_revision, revision_texts
 from schema.registry import load_registry
 from schema.sdl import build_schema
 from server.cli import COMMANDS, main
-from server.commands.policy import FILES, texts
+from server.commands.policy import FILES
 from server.commands.prove import differences, grid
 from server.identity import Authenticator, NoCases
 from server.settings import Settings
@@ -142,12 +142,12 @@ def write(folder: Path, *contents: str) -> str:
 
 
 def test_a_revision_as_text_is_the_same_revision():
-    assert parse_revision(*texts(load_default())).id == load_default().id
+    assert parse_revision(*revision_texts(load_default())).id == load_default().id
 
 
 def test_policy_lint(tmp_path):
     assert run("policy", "lint").exit_code == 0
-    rules, classes, kinds = texts(load_default())
+    rules, classes, kinds = revision_texts(load_default())
     result = run("policy", "lint", "--from", write(tmp_path / "p", rules.replace(",allow,", ",Allow,"), classes, kinds))
     assert (result.exit_code, "refused: " in result.output) == (1, True)
     result = run("policy", "lint", "--from", write(tmp_path / "p", "x", classes, kinds))
@@ -159,7 +159,7 @@ def test_policy_lint(tmp_path):
 
 
 def test_policy_sync_opens_what_waits(tmp_path):
-    rules, classes, kinds = texts(load_default())
+    rules, classes, kinds = revision_texts(load_default())
     without = "".join(line for line in classes.splitlines(keepends=True) if not line.startswith("Project.name,"))
     folder = write(tmp_path / "p", rules, without + "Project.gone,PUBLIC\n", kinds)
     result = run("policy", "sync", "--from", folder)
