@@ -106,7 +106,9 @@ class Executor:
         for planned, answer in zip(plan.statements, answers, strict=True):
             if planned.cursor is not None and answer[0] is None:
                 raise CursorExpired
-        if not plan.statements and any(isinstance(root, Literal) and root.json == b"null" for root in plan.roots):
+        if not plan.statements and any(
+            isinstance(root, Many) or (isinstance(root, Literal) and root.json == b"null") for root in plan.roots
+        ):
             await self._store.record(AuditRecord(root="", **audit))
         errors: list[FieldError] = []
         if any(statement.has_tokens for statement in plan.statements):
@@ -151,7 +153,7 @@ class Executor:
             for piece in answer
             if piece is not None
             for token in piece.tokens
-            if isinstance(token, Token)
+            if isinstance(token, Token) and asked_fields(planned.slots[token.slot], token.bits)
         ]
         outcomes = await remote.load(
             [
@@ -174,7 +176,12 @@ class Executor:
                         walk = planned.cursor.walk if planned.cursor else name
                         replacements.append(b'"' + cursors.write(token.values, walk).encode() + b'"')
                         continue
-                    slot, outcome = planned.slots[token.slot], next(known)
+                    slot = planned.slots[token.slot]
+                    if not asked_fields(slot, token.bits):
+                        # Nothing of it may be shown for this row, so its key was not sent anywhere.
+                        replacements.append(b"null")
+                        continue
+                    outcome = next(known)
                     try:
                         if isinstance(outcome, SourceFailure):
                             raise outcome.error

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 from graphql import GraphQLSchema
-from graphql.language import FieldNode
+from graphql.language import FieldNode, FragmentSpreadNode, InlineFragmentNode, SelectionSetNode
 
 from adapters.base import (
     Boundary,
@@ -22,7 +22,7 @@ from adapters.base import (
 )
 from resolvers.decided import Decided
 from resolvers.document import Operation
-from resolvers.errors import BadNodeId, BadPageSize, BadRepresentation
+from resolvers.errors import BadNodeId, BadPageSize, BadRepresentation, TooCostly
 from resolvers.filters import FilterReader
 from resolvers.outputs import Budget, Drafted, OutputReader, RemoteSlot, limit_of
 from resolvers.selection import Leaf, Selected, SelectionReader
@@ -33,6 +33,10 @@ from schema.sdl import PAGE_AT_MOST, PAGE_DEFAULT
 
 _KEYS_AT_MOST = 100
 _TOTAL_COUNT_COST = 2_000
+_INTROSPECTION_AT_MOST, _INTROSPECTION_BASE = 250_000, 10_000
+"""Values that introspection may select in one operation (what tools ask is about 115,000), and what a root counts."""
+_WIDTHS = {"types": 0, "directives": 8, "fields": 8, "inputFields": 4, "enumValues": 4}
+"""About how many items the lists of introspection have; 0 stands for the number of types."""
 _QUANTIFIER_COST = 200
 
 
@@ -165,6 +169,7 @@ class _Draft:
         self.cost = 0
         self.size = 0
         self.letters = 0
+        self.introspected = 0
 
     def plan(self) -> Plan:
         roots = tuple(self._root(selected) for selected in self.reader.roots())
@@ -179,6 +184,9 @@ class _Draft:
             case "__typename":
                 return Literal(selected.key, b'"Query"')
             case "__schema" | "__type":
+                self.introspected += _INTROSPECTION_BASE + self._introspected(selected.node.selection_set, 1)
+                if self.introspected > _INTROSPECTION_AT_MOST:
+                    raise TooCostly("introspection asks for too much at a time")
                 return Introspection(selected.key, selected.node)
             case "_service":
                 parts = {
@@ -194,6 +202,21 @@ class _Draft:
                 return self._many(selected, "representations")
         kind, entity = self.planner.root(selected.name) or ("", next(iter(self.planner.registry.entities.values())))
         return self._one(entity, selected) if kind == "one" else self._page(entity, selected)
+
+    def _introspected(self, selection_set: SelectionSetNode | None, times: int) -> int:
+        """About how many values an introspection selects; graphql-core answers some two million a second."""
+        total = 0
+        for selection in selection_set.selections if selection_set else ():
+            if isinstance(selection, FieldNode):
+                width = _WIDTHS.get(selection.name.value, 1)
+                width = len(self.planner.schema.type_map) if width == 0 else width
+                total += times + self._introspected(selection.selection_set, times * width)
+            elif isinstance(selection, FragmentSpreadNode):
+                spread = self.reader.operation.fragments[selection.name.value]
+                total += self._introspected(spread.selection_set, times)
+            elif isinstance(selection, InlineFragmentNode):
+                total += self._introspected(selection.selection_set, times)
+        return total
 
     def _outputs(self) -> tuple[OutputReader, Drafted]:
         drafted = Drafted(self.letters, self.cost, self.size)

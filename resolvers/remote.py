@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from aiodataloader import DataLoader
 
-from adapters.base import Fetch, Rows, Source, SourceError, SourceFailure, SourceTimeout
+from adapters.base import Fetch, Rows, Source, SourceBadShape, SourceError, SourceFailure, SourceTimeout
 
 _KEYS_PER_BATCH = 100
 Outcome = Rows | SourceFailure
@@ -34,7 +35,15 @@ class RecordsBySource(DataLoader[str, Outcome]):
         outcome: Outcome
         try:
             async with asyncio.timeout(max(deadline, 0)):
-                outcome = await source.fetch(Fetch(source.name, self._type, tuple(keys), self._fields))
+                answer: Any = await source.fetch(Fetch(source.name, self._type, tuple(keys), self._fields))
+            well_shaped = isinstance(answer, Rows) and isinstance(answer.values, Mapping)
+            outcome = answer if well_shaped else SourceFailure(source.name, SourceBadShape(source.name))
+        except asyncio.CancelledError:
+            # Of the source's own making, unless somebody cancels this batch: left alone it would hang every waiter.
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            outcome = SourceFailure(source.name, SourceError(source.name))
         except TimeoutError:
             outcome = SourceFailure(source.name, SourceTimeout(source.name))
         except SourceError as error:

@@ -172,6 +172,8 @@ class SelectionReader:
             return self._object(node, inner)
         if isinstance(inner, GraphQLEnumType) and isinstance(node, EnumValueNode):
             return node.value
+        if getattr(inner, "name", "") == "_Any" and _has_variable(node):
+            raise BadVariable("a representation is written out or is a variable as a whole")
         if isinstance(node, BooleanValueNode):
             return node.value
         return self._constant(value_from_ast_untyped(node), inner)
@@ -236,6 +238,19 @@ class SelectionReader:
         """Make a value a parameter of the plan."""
         self.constants.append(value)
         return Leaf(Ref("constant", (len(self.constants) - 1,), is_list=is_list), value)
+
+
+def _has_variable(node: ValueNode) -> bool:
+    stack = [node]
+    while stack:
+        value = stack.pop()
+        if isinstance(value, VariableNode):
+            return True
+        if isinstance(value, ListValueNode):
+            stack += value.values
+        elif isinstance(value, ObjectValueNode):
+            stack += [field.value for field in value.fields]
+    return False
 
 
 def _merged(node: FieldNode, sets: Iterable[SelectionSetNode]) -> FieldNode:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import orjson
 
@@ -95,11 +96,11 @@ def asked_fields(slot: RemoteSlot, bits: str) -> tuple[str, ...]:
 
 def remote_json(slot: RemoteSlot, bits: str, rows: Rows, key: str) -> bytes:
     """What a token is replaced by; raises `SourceBadShape` where a value is not of its declared type."""
-    found = rows.values.get(key)
+    found: Any = rows.values.get(key)
     if found is None:
         return b"[]" if slot.is_list else b"null"
     if slot.is_list:
-        items = found.get("items")
+        items = found.get("items") if isinstance(found, Mapping) else None
         if not isinstance(items, list):
             raise SourceBadShape(slot.source)
         return b"[" + b",".join(_object(slot, bits, item) for item in items) + b"]"

@@ -75,7 +75,7 @@ def _parse_id(raw: object) -> str:
 
 
 def _parse_int(raw: object) -> int:
-    if isinstance(raw, bool) or not isinstance(raw, int | float) or raw != int(raw):
+    if isinstance(raw, bool) or not isinstance(raw, int | float) or (isinstance(raw, float) and not raw.is_integer()):
         raise InvalidScalar("Int", "an integer is expected")
     if not -(2**31) <= raw < 2**31:
         raise InvalidScalar("Int", "does not fit 32 bits")

@@ -77,6 +77,8 @@ class GraphQLEndpoint:
         except Exception as error:  # noqa: BLE001 - the rim: everything becomes a catalogue error
             answer = refusal(error, request_id)
             log(Event.REFUSED, request=request_id, status=answer.status, code=answer.code, ms=0)
+        if answer.status == 405:
+            extra.append((b"allow", b"POST"))
         if answer.status == 401:
             extra.append((b"www-authenticate", b"Bearer"))
         await send(

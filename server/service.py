@@ -126,6 +126,8 @@ class Service:
             answer = await self.pipeline.answer(question, subject, snapshot, request_id)
         except Exception as error:  # noqa: BLE001 - the one place where everything becomes a catalogue error
             answer = refusal(error, request_id)
+            # A refusal is kept with its document: it must not keep this request's frames.
+            error.__traceback__ = None
         spent = time.perf_counter() - started
         self.metrics.answered(answer.status, answer.code, spent)
         log(

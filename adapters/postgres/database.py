@@ -315,7 +315,8 @@ class _Held:
         return prepared
 
 
-_FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, ConnectionError)
+_FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
+"""What a statement can fail with; the third is what asyncpg says if the server ends a session between two steps."""
 
 
 def _translated(error: BaseException) -> DatabaseError:
@@ -327,7 +328,8 @@ def _translated(error: BaseException) -> DatabaseError:
         error,
         asyncpg.PostgresConnectionError
         | asyncpg.InterfaceError
-        | ConnectionError
+        | asyncpg.InternalClientError
+        | OSError
         | asyncpg.OperatorInterventionError
         | asyncpg.InsufficientResourcesError,
     ):

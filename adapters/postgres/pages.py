@@ -25,12 +25,16 @@ class PageRenderer(Renderer):
         self.columns[alias] = {}
         paging = any(out.item is PageItem.PAGE_INFO for out in query.outputs)
         ordinal = paging or query.backward or any(out.ordinal for out in query.outputs)
+        size = self.parameters.use(query.limit.exact) if query.limit.exact else str(query.limit.literal)
+        # Where a row stands in the answer, which shows a backward page from its far end on.
+        place = f"(least({alias}.n, {size}) - {alias}.rn)::text" if query.backward else f"({alias}.rn - 1)::text"
         joins, inner, packs = [], [], []
         for i, out in enumerate(query.outputs):
             if not out.nodes:
                 continue
-            position = f"({alias}.rn - 1)::text" if out.ordinal else "''"
-            rendered = {key: self.object(node, alias, position) for key, node in out.nodes}
+            rendered = {
+                key: self.object(node, alias, place if node.ordinal else literal("")) for key, node in out.nodes
+            }
             joins += [join for each in rendered.values() for join in each.joins]
             packs += [each.pack for each in rendered.values()]
             nodes = {key: each.json for key, each in rendered.items()}
@@ -42,12 +46,12 @@ class PageRenderer(Renderer):
         if ordinal:
             inner.append(f"{alias}.rn")
         inner.append(f"{' || '.join(packs) or literal('')} as pack")
-        size = self.parameters.use(query.limit.exact) if query.limit.exact else str(query.limit.literal)
         source = candidates.page_candidates(
             query, self.conditions, tuple(self.columns[alias]), ahead=1 if paging else 0, size=size
         )
         if ordinal:
-            source = f"select x.*, row_number() over () as rn from ({source}) x"
+            counted = ", count(*) over () as n" if query.backward else ""
+            source = f"select x.*, row_number() over () as rn{counted} from ({source}) x"
         kept = f"filter (where p.rn <= {size})" if ordinal else ""
         body = " || ',' || ".join(
             f"{literal(self._key(out.key))} || {self._page_output(query, out, i, size, kept)}"

@@ -237,14 +237,14 @@ def story_rows() -> Iterator[Row]:
     yield from _people()
     yield CaseRow(
         known.CASE_OPEN,
-        known.WUHAN,
+        known.WUCHANG,
         "ACCIDENT",
         open=True,
         opened_at=datetime(2026, 9, 2, 1, tzinfo=UTC),
         closed_at=None,
     )
     yield CaseRow(
-        known.CASE_CLOSED, known.WUHAN, "DISCIPLINE", open=False, opened_at=datetime(2025, 4, 1, 1, tzinfo=UTC),
+        known.CASE_CLOSED, known.WUCHANG, "DISCIPLINE", open=False, opened_at=datetime(2025, 4, 1, 1, tzinfo=UTC),
         closed_at=datetime(2025, 11, 30, 9, tzinfo=UTC),
     )  # fmt: skip
 
