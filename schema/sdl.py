@@ -19,6 +19,7 @@ import strawberry
 from graphql import GraphQLSchema
 from strawberry.federation import Schema
 from strawberry.schema.config import StrawberryConfig
+from strawberry.schema_directive import Location
 from strawberry.types.scalar import ScalarDefinition
 
 from schema.codes import CODE_LISTS
@@ -45,6 +46,11 @@ class BuiltSchema:
 def build_schema(registry: Registry) -> BuiltSchema:
     """Build the schema of a registry; pure but for the cost (some tens of milliseconds), so do it once."""
     return _Builder(registry).build()
+
+
+@strawberry.schema_directive(locations=[Location.FIELD_DEFINITION], name="semanticNonNull")
+class _SemanticNonNull:
+    """Null only where the caller has no right; GraphQL nullability working group, 2024."""
 
 
 class _Builder:
@@ -156,7 +162,7 @@ class _Builder:
             annotations[field.name] = (
                 python_name(field.type.name) if field.name == entity.key.name else self._annotation(field)
             )
-            members[field.name] = _plain(field)
+            members[field.name] = _plain(field, is_key=field.name == entity.key.name)
         annotations["disclosure_"] = "list[Disclosure]"
         members["disclosure_"] = strawberry.field(name="_disclosure", description="本对象所选字段中脱敏或不予显示者")
         cls = self.namespace.make(entity.name, annotations, members, self.namespace.module.Node)
@@ -263,14 +269,16 @@ class _Builder:
 _REQUIRED = inspect.Parameter.empty
 
 
-def _plain(field: Field) -> Any:
+def _plain(field: Field, *, is_key: bool = False) -> Any:
     member = field.member
     parts = [member.title]
     if isinstance(member, Attribute):
         parts += [part for part in (member.unit and f"单位：{member.unit}", member.standard) if part]
         if member.sharing:
             parts.append(f"拟定类别 {member.sharing}")
-    return strawberry.field(name=field.field, description="，".join(parts))
+    # A right may be missing where data never are, so the type stays nullable and the directive says the rest.
+    directives = [_SemanticNonNull()] if isinstance(member, Attribute) and member.always and not is_key else []
+    return strawberry.field(name=field.field, description="，".join(parts), directives=directives)
 
 
 def _parser(scalar: Scalar) -> Callable[[object], object]:
