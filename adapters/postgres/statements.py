@@ -42,69 +42,66 @@ def compile_query(query: SourceQuery, registry: Registry) -> Compiled:
 
 
 def _compile_page(query: PageQuery, registry: Registry) -> Compiled:
-    parameters = Parameters(lambda i: f"${i + 1}::{parameter_type(parameters.refs[i])}")
-    renderer = PageRenderer(registry, parameters)
-    inner = renderer.page(query)
-    audit = ", ".join(parameters.use(_AUDIT[name]) for name in AUDIT_COLUMNS)
-    sql = (
-        f"with {inner}, a as (insert into audit.record ({', '.join(AUDIT_COLUMNS)}, rows)"
-        f" select {audit}, coalesce(d.pack, '') from d)"
-        " select convert_to(d.body, 'UTF8') from d"
-    )
-    return Compiled(sql, tuple(parameters.refs), batched=False)
+    parameters = _numbered()
+    ctes = PageRenderer(registry, parameters).page(query)
+    return _compiled(ctes, parameters, "coalesce(d.pack, '')")
 
 
 def _compile_keys(query: KeyQuery, registry: Registry) -> Compiled:
     """Many keys of one request: rows come back in the order asked, absent and hidden ones alike as NULL."""
-    parameters = Parameters(lambda i: f"${i + 1}::{parameter_type(parameters.refs[i])}")
-    renderer = Renderer(registry, parameters)
-    keys = parameters.use(query.keys)
-    positions = parameters.use(query.positions or query.keys)
-    inner = renderer.one(query.node, "k.key", "k.position::text")
-    audit = ", ".join(parameters.use(_AUDIT[name]) for name in AUDIT_COLUMNS)
-    sql = (
-        f"with d as materialized (select k.ord, l.j::text as body, l.a as pack"
+    parameters = _numbered()
+    keys, positions = parameters.use(query.keys), parameters.use(query.positions or query.keys)
+    inner = Renderer(registry, parameters).one(query.node, "k.key", "k.position::text")
+    ctes = (
+        "d as materialized (select k.ord, l.j::text as body, l.a as pack"
         f" from unnest({keys}, {positions}) with ordinality k(key, position, ord)"
-        f" left join lateral ({inner}) l on true),"
-        f" a as (insert into audit.record ({', '.join(AUDIT_COLUMNS)}, rows)"
-        f" select {audit}, coalesce(string_agg(d.pack, ''), '') from d)"
-        " select convert_to(d.body, 'UTF8') from d order by d.ord"
+        f" left join lateral ({inner}) l on true)"
     )
-    return Compiled(sql, tuple(parameters.refs), batched=False)
+    return _compiled(ctes, parameters, "coalesce(string_agg(d.pack, ''), '')", " order by d.ord")
+
+
+def _compile_alone(query: KeyQuery, registry: Registry) -> Compiled:
+    """One key of one request."""
+    parameters = _numbered()
+    inner = Renderer(registry, parameters).one(query.node, parameters.use(query.keys), "''")
+    ctes = (
+        "d as materialized (select l.j::text as body, l.a as pack"
+        f" from (values (0)) z left join lateral ({inner}) l on true)"
+    )
+    return _compiled(ctes, parameters, "coalesce(d.pack, '')")
 
 
 def _compile_batch(query: KeyQuery, registry: Registry) -> Compiled:
     """One key a request, many requests a statement: every parameter is a column of the batch."""
     parameters = BatchParameters()
-    renderer = Renderer(registry, parameters)
-    inner = renderer.one(query.node, parameters.use(query.keys), "''")
+    inner = Renderer(registry, parameters).one(query.node, parameters.use(query.keys), "''")
     if parameters.has_lists:
         return _compile_alone(query, registry)
-    audit = [parameters.use(_AUDIT[name]) for name in AUDIT_COLUMNS]
+    kept = ", ".join(f"{parameters.use(_AUDIT[name])} as {identifier(name)}" for name in AUDIT_COLUMNS)
     arrays = ", ".join(f"${i + 1}::{parameter_type(ref)}[]" for i, ref in enumerate(parameters.refs))
     names = ", ".join(f"p{i}" for i in range(len(parameters.refs)))
-    kept = ", ".join(f"{p} as {identifier(n)}" for p, n in zip(audit, AUDIT_COLUMNS, strict=True))
-    columns = ", ".join(AUDIT_COLUMNS)
-    sql = (
-        f"with d as materialized (select b.ord, {kept}, l.j::text as body, l.a as pack"
-        f" from unnest({arrays}) with ordinality b({names}, ord) left join lateral ({inner}) l on true),"
-        f" a as (insert into audit.record ({columns}, rows)"
-        f" select {columns}, coalesce(d.pack, '') from d order by d.ord)"
-        " select convert_to(d.body, 'UTF8') from d order by d.ord"
+    ctes = (
+        f"d as materialized (select b.ord, {kept}, l.j::text as body, l.a as pack"
+        f" from unnest({arrays}) with ordinality b({names}, ord) left join lateral ({inner}) l on true)"
     )
+    sql = _with_records(ctes, ", ".join(AUDIT_COLUMNS), "coalesce(d.pack, '')", " order by d.ord")
     return Compiled(sql, tuple(parameters.refs), batched=True)
 
 
-def _compile_alone(query: KeyQuery, registry: Registry) -> Compiled:
+def _numbered() -> Parameters:
     parameters = Parameters(lambda i: f"${i + 1}::{parameter_type(parameters.refs[i])}")
-    renderer = Renderer(registry, parameters)
-    inner = renderer.one(query.node, parameters.use(query.keys), "''")
-    audit = ", ".join(parameters.use(_AUDIT[name]) for name in AUDIT_COLUMNS)
-    sql = (
-        f"with d as materialized (select l.j::text as body, l.a as pack"
-        f" from (values (0)) z left join lateral ({inner}) l on true),"
-        f" a as (insert into audit.record ({', '.join(AUDIT_COLUMNS)}, rows)"
-        f" select {audit}, coalesce(d.pack, '') from d)"
-        " select convert_to(d.body, 'UTF8') from d"
+    return parameters
+
+
+def _compiled(ctes: str, parameters: Parameters, rows: str, order: str = "") -> Compiled:
+    values = ", ".join(parameters.use(_AUDIT[name]) for name in AUDIT_COLUMNS)
+    return Compiled(_with_records(ctes, values, rows, order), tuple(parameters.refs), batched=False)
+
+
+def _with_records(ctes: str, values: str, rows: str, order: str) -> str:
+    """The statement: what it answers from `d`, and the record of it, committed before the answer is fetched."""
+    return (
+        f"with {ctes}, a as (insert into audit.record ({', '.join(AUDIT_COLUMNS)}, rows)"
+        f" select {values}, {rows} from d)"
+        f" select convert_to(d.body, 'UTF8') from d{order}"
     )
-    return Compiled(sql, tuple(parameters.refs), batched=False)
