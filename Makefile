@@ -19,7 +19,7 @@ test: .venv/ready ## run the tests
 	@$(BIN)/pytest
 
 prove: .venv/ready ## run the long proofs
-	@$(BIN)/pytest -m prove
+	@$(BIN)/pytest -m prove -rP
 
 check: .venv/ready ## formatting, lint, types, import arrows, schema.graphql
 	$(BIN)/ruff format --check

@@ -1,4 +1,4 @@
-"""Random operations, subjects and policies over the whole schema, drawn from the data so that they meet hidden values.
+"""Random operations over the whole schema, drawn from the data so that they meet hidden values.
 
 Everything comes from a `random.Random`, so a seed names an operation. Each operation is written twice: with its values
 as literals, and with some of them as variables; both ask the same.
@@ -7,74 +7,22 @@ as literals, and with some of them as variables; both ask the same.
 from __future__ import annotations
 
 import base64
-import json
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from random import Random
 from typing import Any
 
-from graphql import (
-    GraphQLEnumType,
-    GraphQLInputObjectType,
-    GraphQLList,
-    GraphQLNonNull,
-    GraphQLSchema,
-    get_named_type,
-)
+from graphql import GraphQLEnumType, GraphQLInputObjectType, GraphQLSchema, get_named_type
 
-from policy.revision import Revision, Rule, load_default
-from policy.subject import PUBLIC_SUBJECT, Country, Level, NoTerritory, Subject, territory_of
 from schema.declare import Relation
-from schema.regions import MINISTRY, UNRESOLVED, ancestors, load_regions
+from schema.regions import ancestors
 from schema.registry import Entity, Field, Registry, TypeKind
 from schema.scalars import InvalidScalar
-from tests.reference import Tables, written
-
-FAR = 4_000_000_000
-"""A time that no run of the tests reaches; `BEGUN` is one that all have passed."""
-BEGUN = 1_000_000_000
-
-
-class Name(str):
-    """An enum value, which a document writes without quotes."""
-
-    __slots__ = ()
-
-
-@dataclass
-class Pick:
-    """A selected field with its arguments."""
-
-    name: str
-    alias: str = ""
-    arguments: dict[str, Any] = field(default_factory=dict)
-    below: list[Pick | Spread] | None = None
-    parent: str = ""
-    when: tuple[str, bool] | None = None
-
-
-@dataclass
-class Spread:
-    """A fragment: named or inline, with or without a type condition."""
-
-    condition: str
-    named: bool
-    below: list[Pick | Spread]
-    when: tuple[str, bool] | None = None
-
-
-@dataclass(frozen=True)
-class Operation:
-    """One operation as text and variables."""
-
-    query: str
-    variables: dict[str, Any]
-
-    def __str__(self) -> str:
-        return f"{self.query}\nvariables {json.dumps(self.variables, ensure_ascii=False)}"
+from tests.operation_text import Name, Operation, Pick, Spread, Text
+from tests.reference_rows import Tables, written
 
 
 class Operations:
@@ -91,7 +39,7 @@ class Operations:
         self.rng, self._aliases = rng, 0
         picks = [self.root() for _ in range(rng.choice((1, 1, 1, 2, 3)))]
         seed = rng.getrandbits(32)
-        return tuple(_Text(self.kinds, Random(seed), lift).operation(picks) for lift in (False, True))  # type: ignore[return-value]
+        return tuple(Text(self.kinds, Random(seed), lift).operation(picks) for lift in (False, True))  # type: ignore[return-value]
 
     def chance(self, percent: int) -> bool:
         return self.rng.randrange(100) < percent
@@ -382,9 +330,6 @@ class Operations:
         return key
 
 
-BAD_IDS = ("", "!", "UHJvamVjdA==", encoded_unknown := base64.b64encode(b"Nothing:1").decode(), "UHJvamVjdDo=")
-
-
 def encoded(type_name: str, key: str) -> str:
     return base64.b64encode(f"{type_name}:{key}".encode()).decode()
 
@@ -396,6 +341,9 @@ def _parses(entity: Entity, key: str) -> bool:
         return False
 
 
+BAD_IDS = ("", "!", "UHJvamVjdA==", encoded("Nothing", "1"), "UHJvamVjdDo=")
+
+
 def _unique(found: Iterable[Pick | Spread], operations: Operations) -> None:
     """Own names for all fields of a fragment, since two types may give one name to different types of value."""
     names: dict[str, str] = {}
@@ -404,184 +352,3 @@ def _unique(found: Iterable[Pick | Spread], operations: Operations) -> None:
             _unique(one.below, operations)
         elif not one.alias.startswith("u"):
             one.alias = names.setdefault(one.alias or one.name, f"u{operations.alias()}")
-
-
-class _Text:
-    """Writes one operation; with `lift`, some values become variables, given, defaulted or left out."""
-
-    def __init__(self, kinds: Any, rng: Random, lift: bool) -> None:
-        self.kinds, self.rng, self.lift = kinds, rng, lift
-        self.declared: list[str] = []
-        self.variables: dict[str, Any] = {}
-        self.fragments: list[str] = []
-        self.written: dict[int, str] = {}
-
-    def operation(self, picks: list[Pick]) -> Operation:
-        body = " ".join(self.selection(pick) for pick in picks)
-        head = f"query ({', '.join(self.declared)}) " if self.declared else "query "
-        return Operation("\n".join((f"{head}{{ {body} }}", *self.fragments)), self.variables)
-
-    def selection(self, one: Pick | Spread) -> str:
-        when = ""
-        if one.when is not None:
-            flag = self.value(GraphQLNonNull(self.kinds["Boolean"]), one.when[1])
-            when = f" @{one.when[0]}(if: {flag})"
-        below = f" {{ {' '.join(map(self.selection, one.below))} }}" if one.below is not None else ""
-        if isinstance(one, Spread):
-            on = f"on {one.condition}" if one.condition else ""
-            if not one.named:
-                return f"... {on}{when}{below}"
-            self.fragments.append(f"fragment F{len(self.fragments) + 1} {on}{below}")
-            return f"...F{len(self.fragments)}{when}"
-        declared = self.kinds[one.parent].fields[one.name].args if one.arguments else {}
-        if id(one.arguments) not in self.written:
-            given = [f"{name}: {self.value(declared[name].type, value)}" for name, value in one.arguments.items()]
-            # A field that is selected twice must have the same arguments, so the same variables, both times.
-            self.written[id(one.arguments)] = f"({', '.join(given)})" if given else ""
-        arguments = self.written[id(one.arguments)]
-        alias = f"{one.alias}: " if one.alias else ""
-        return f"{alias}{one.name}{arguments}{when}{below}"
-
-    def value(self, kind: Any, value: Any) -> str:
-        if self.lift and self.rng.randrange(100) < 45:
-            return self.variable(kind, value)
-        if value is None:
-            return "null"
-        inner = kind.of_type if isinstance(kind, GraphQLNonNull) else kind
-        if isinstance(inner, GraphQLList) and isinstance(value, list):
-            return "[" + ", ".join(self.value(inner.of_type, item) for item in value) + "]"
-        if isinstance(value, dict):
-            fields = inner.fields if isinstance(inner, GraphQLInputObjectType) else {}
-            parts = (f"{k}: {self.value(fields[k].type, v) if fields else _literal(v)}" for k, v in value.items())
-            return "{" + ", ".join(parts) + "}"
-        return _literal(value)
-
-    def variable(self, kind: Any, value: Any) -> str:
-        name = f"v{len(self.declared) + 1}"
-        default = ""
-        if value is not None and self.rng.randrange(100) < 12:
-            default = f" = {_literal(value)}"
-        else:
-            self.variables[name] = json.loads(json.dumps(value))
-        self.declared.append(f"${name}: {kind}{default}")
-        return f"${name}"
-
-
-def _literal(value: Any) -> str:
-    match value:
-        case Name():
-            return str(value)
-        case list():
-            return "[" + ", ".join(map(_literal, value)) + "]"
-        case dict():
-            return "{" + ", ".join(f"{k}: {_literal(v)}" for k, v in value.items()) + "}"
-        case _:
-            return json.dumps(value, ensure_ascii=False)
-
-
-# Subjects and policies
-
-
-def subjects(tables: Tables, rng: Random, many: int) -> list[Subject]:
-    """Callers of every level and kind; territories, departments, holders and cases are those of some rows."""
-    rows = [row["@"] for listed in tables.rows.values() for row in listed]
-    regions = sorted({r.manage for r in rows} | {r.site for r in rows} - {"-"})
-    nodes = sorted({c for r in regions for c in (r, *ancestors(r))} - {MINISTRY, UNRESOLVED, "-"})
-    owners = sorted({r.owner_dept for r in rows} - {"-"})
-    cases = sorted({r.case_no for r in rows} - {"-"})
-    firms = sorted({r.holder_uscc for r in rows} - {"-"})
-    people = sorted({r.holder_person for r in rows} - {"-"})
-    kinds = ("HOUSING", "HOUSING", "HOUSING", "SUPERVISION_AGENCY", "EMERGENCY", "PLANNING", "DISCIPLINE", "DATA_AUTH")
-    territorial = {
-        Level.PROVINCE: [n for n in nodes if n.endswith("0000")],
-        Level.CITY: [n for n in nodes if n.endswith("00") and not n.endswith("0000")],
-        Level.COUNTY: [n for n in nodes if not n.endswith("00")],
-    }
-    fixed = [
-        PUBLIC_SUBJECT,
-        Subject("ministry", Level.MINISTRY, "HOUSING", Country(), dept="AJ000000-1"),
-        Subject("corps", Level.PROVINCE, "HOUSING", territory_of(["660000"]), dept="AJ660000-1"),
-        Subject("two", Level.PROVINCE, "HOUSING", territory_of(["420000", "330100", "320591"])),
-        Subject("firm", Level.ENTERPRISE, "ENTERPRISE", NoTerritory(), enterprise=rng.choice(firms)),
-        Subject("self", Level.PERSON, "PERSON", NoTerritory(), person=rng.choice(people)),
-    ]
-    for number in range(many - len(fixed)):
-        level = rng.choice([*territorial, *territorial, Level.ENTERPRISE, Level.PERSON, Level.MINISTRY])
-        own = sorted(rng.sample(territorial.get(level, nodes), rng.choice((1, 1, 1, 2, 3))))
-        territory = NoTerritory() if level in (Level.ENTERPRISE, Level.PERSON) else territory_of(own)
-        official = level in territorial or level is Level.MINISTRY
-        near = [r for r in rows if r.case_no != "-" and any(r.manage.startswith(c.rstrip("0")) for c in own)]
-        fixed.append(
-            Subject(
-                f"s{number}",
-                level,
-                rng.choice(kinds) if official else level.value,
-                Country() if level is Level.MINISTRY else territory,
-                roles=("case_handler",) if rng.randrange(2) else (),
-                dept=rng.choice(owners) if official and rng.randrange(3) else None,
-                enterprise=rng.choice(firms) if level is Level.ENTERPRISE else None,
-                person=rng.choice(people) if level is Level.PERSON else None,
-                purpose=rng.choice((None, "CASE", "CASE", "PLAN")),
-                case_no=rng.choice(near).case_no if near and rng.randrange(3) else rng.choice(cases),
-            )
-        )
-    return fixed
-
-
-RELATIONS = ("any", "within", "own", "sub", "sup", "located", "other", "unknown", "owner", "holder", "case", "in")
-CLASSES = ("PUBLIC", "SHARED", "CONDITIONAL", "RESTRICTED", "PERSONAL")
-
-
-def rule(number: int, **cells: str) -> Rule:
-    """A rule that applies to everyone at any time, but for the cells given."""
-    usual = dict.fromkeys(("role", "level", "kind", "dept", "system", "purpose"), "*")
-    usual |= {"obj": "PUBLIC", "act": "clear", "rel": "any", "scope": "-", "smin": "0", "smax": "9"}
-    usual |= {"valid_from": "-", "valid_to": "-", "eft": "allow", "reason": "test"}
-    return Rule(id=f"T{number}", **(usual | cells))
-
-
-def open_revision() -> Revision:
-    """Everything clear for everyone, unresolved rows for whoever has a territory."""
-    pairs = [(name, rel) for name in CLASSES for rel in ("any", "unknown")]
-    opened = [rule(i, obj=name, rel=rel) for i, (name, rel) in enumerate(pairs)]
-    default = load_default()
-    return Revision(tuple(opened), default.classes, default.kinds)
-
-
-def hostile_revision(rng: Random, registry: Registry, nodes: list[str]) -> Revision:
-    """A policy that nobody would write: shuffled classes, denies, windows, purposes, rules for single fields."""
-    default = load_default()
-    classes = {obj: rng.choice(CLASSES[:3]) if rng.randrange(6) == 0 else name for obj, name in default.classes.items()}
-    classes = {obj: name for obj, name in classes.items() if obj.endswith("__row__") or rng.randrange(25)}
-    objects = sorted(registry.proposals())
-    governed = [o for o in objects if registry.entity_of(o).governed.by != "none"]
-    rules = [rule(0, smax=rng.choice(("0", "6"))), rule(1, obj="SHARED", rel=rng.choice(("any", "within", "other")))]
-    for number in range(2, rng.randrange(8, 30)):
-        rel = rng.choice(RELATIONS)
-        obj = rng.choice(CLASSES) if rng.randrange(3) else rng.choice(objects if rel == "any" else governed)
-        denied = rng.randrange(4) == 0
-        act = "mask" if rng.randrange(2) and not (obj.endswith("__row__") and not denied) else "clear"
-        if rel == "in" and (obj == "RESTRICTED" or classes.get(obj) == "RESTRICTED"):
-            rel = "within"
-        cells = {"obj": obj, "act": act, "rel": rel, "eft": "deny" if denied else "allow"}
-        cells |= {"scope": "|".join(rng.sample(nodes, 2)) if rel == "in" else "-"}
-        low = rng.choice((0, 0, 0, 3, 6))
-        cells |= {"smin": str(low), "smax": str(rng.randrange(low, 10))}
-        for column, values in (
-            ("level", ("PROVINCE", "CITY", "COUNTY", "PUBLIC")), ("kind", ("HOUSING", "ENTERPRISE")),
-            ("system", ("SAFETY", "SHARED")), ("purpose", ("CASE",)), ("role", ("case_handler",)),
-            ("valid_from", (str(BEGUN), str(FAR))), ("valid_to", (str(BEGUN), str(FAR + 1))),
-        ):  # fmt: skip
-            if rng.randrange(10) == 0:
-                cells[column] = rng.choice(values)
-        if cells.get("valid_from", "-") != "-" and cells.get("valid_to") == str(BEGUN):
-            del cells["valid_to"]
-        rules.append(rule(number, **cells))
-    return Revision(tuple(rules), classes, default.kinds)
-
-
-def nodes_of(tables: Tables) -> list[str]:
-    """Supervision nodes that manage some row."""
-    known = load_regions()
-    found = {row["@"].manage for rows in tables.rows.values() for row in rows}
-    return sorted(code for code in found if known.is_node(code) and code != MINISTRY)

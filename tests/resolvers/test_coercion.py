@@ -25,8 +25,9 @@ from resolvers.extent import Limits
 from resolvers.variables import VariableReader
 from schema.registry import load_registry
 from schema.sdl import build_schema
-from tests.reference import Tables
-from tests.strategies import Operation, Operations
+from tests.operation_text import Operation
+from tests.reference_rows import Tables
+from tests.strategies import Operations
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The interface over HTTP, at a real process: statuses, headers, media types, refusals, and operations of mixed roots.
+"""The interface over HTTP, at a real process: statuses, headers, media types and refusals.
 
 Everything here goes through a socket of the loopback address; what a raw socket sends is what a hostile client would.
 """
@@ -6,94 +6,24 @@ Everything here goes through a socket of the loopback address; what a raw socket
 from __future__ import annotations
 
 import asyncio
-import json
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import httpx
 import orjson
 import pytest
 
 from demo.seed import wellknown
-from demo.seed.load import load
-from policy.revision import load_default
-from server.catalogue import CATALOGUE
-from tests.conftest import publish
 from tests.declared.tables import another_database
 from tests.drills.load import ServerProcess
+from tests.server.replies import ANSWER, GRAPHQL, JSON, PROJECT, common, refused
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from demo.embedded import EmbeddedPostgres
-
-PROJECT = {"query": f'{{ project(projectNo: "{wellknown.PROJECT_COUNTY}") {{ projectNo }} }}'}
-ANSWER = {"project": {"projectNo": wellknown.PROJECT_COUNTY}}
-JSON, GRAPHQL = "application/json", "application/graphql-response+json"
-ERROR_FACTS = {"code", "name", "messageZh", "hint", "retryable", "requestId"}
-
-
-@pytest.fixture(scope="module")
-async def http_database(postgres: EmbeddedPostgres) -> str:
-    """A database whose audit chain is this process's alone."""
-    dsn = await another_database(postgres.dsn, "http")
-    await load(dsn, 0.001)
-    await publish(dsn, load_default())
-    return dsn
-
-
-@pytest.fixture(scope="module")
-def served(http_database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    """The product as a process, with a small body limit."""
-    directory: Path = tmp_path_factory.mktemp("http")
-    settings = {"MAX_BODY_BYTES": "65536", "MAX_COST": "100000", "PUBLIC_INTROSPECTION": "0"}
-    with ServerProcess(http_database, directory, settings) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def client(served: ServerProcess) -> Iterator[httpx.Client]:
-    """A client of it, without a token."""
-    with httpx.Client(base_url=served.address, timeout=20) as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
-def county(served: ServerProcess) -> dict[str, str]:
-    """Headers of a county."""
-    return {"authorization": f"Bearer {served.issuer.mint('county')}"}
-
-
-def refused(reply: httpx.Response, name: str) -> dict[str, Any]:
-    """Assert a refusal as the catalogue has it, and return its error."""
-    entry = CATALOGUE[name]
-    body = orjson.loads(reply.content)
-    assert (reply.status_code, body.keys()) == (entry.status, {"errors"}), reply.text
-    error: dict[str, Any] = body["errors"][0]
-    assert error["message"].startswith(entry.message)
-    assert error.keys() <= {"message", "locations", "path", "extensions"}
-    facts = error["extensions"]
-    assert facts.keys() == ERROR_FACTS
-    assert (facts["code"], facts["name"], facts["messageZh"]) == (entry.code, name, entry.message_zh)
-    assert facts["requestId"] == reply.headers["x-request-id"]
-    assert facts["retryable"] is entry.retryable
-    common(reply)
-    return error
-
-
-def common(reply: httpx.Response) -> None:
-    """What every answer of the interface says in its headers, and what it does not."""
-    assert reply.headers["cache-control"] == "no-store"
-    assert reply.headers["x-content-type-options"] == "nosniff"
-    assert reply.headers["content-type"] in (f"{JSON}; charset=utf-8", f"{GRAPHQL}; charset=utf-8")
-    assert len(reply.headers["x-request-id"]) == 16
-    assert int(reply.headers["content-length"]) == len(reply.content)
-    assert not {"server", "server-timing", "x-powered-by", "set-cookie", "access-control-allow-origin"} & (
-        reply.headers.keys()
-    )
 
 
 def test_an_answer(client: httpx.Client):
@@ -313,100 +243,6 @@ def test_requests_that_are_not_http(served: ServerProcess, client: httpx.Client)
         assert b" 200 " not in received.split(b"\r\n", 1)[0]
     assert client.get("/health").status_code == 200
     assert client.post("/graphql", json=PROJECT).status_code == 200
-
-
-MIXED = f"""{{
-  z: __typename
-  a: project(projectNo: "{wellknown.PROJECT_COUNTY}") {{ __typename name k: projectNo }}
-  __typename
-  _service {{ sdl }}
-  missing: project(projectNo: "4201062604029999") {{ name }}
-  denied: persons {{ nodes {{ name }} }}
-  page: regions(first: 1) {{ totalCount nodes {{ nodeId }} }}
-  ids: nodes(ids: []) {{ id }}
-  b: _service {{ __typename sdl }}
-}}"""
-
-
-def test_mixed_operations_are_answered_in_document_order(client: httpx.Client, county: dict[str, str]):
-    """Roots of every kind in one operation: their order is the document's, and null is null for each alike."""
-    reply = client.post("/graphql", json={"query": MIXED})
-    data = orjson.loads(reply.content)["data"]
-    assert list(data) == ["z", "a", "__typename", "_service", "missing", "denied", "page", "ids", "b"]
-    assert list(data["a"]) == ["__typename", "name", "k"]
-    assert (data["z"], data["missing"], data["denied"], data["ids"]) == ("Query", None, None, [])
-    assert data["b"]["__typename"] == "_Service"
-    assert data["b"]["sdl"] == data["_service"]["sdl"]
-    introspecting = MIXED.replace(
-        "z: __typename", '__schema { queryType { name } } t: __type(name: "Project") { name }'
-    )
-    refused(client.post("/graphql", json={"query": introspecting}), "INTROSPECTION_OFF")
-    data = orjson.loads(client.post("/graphql", json={"query": introspecting}, headers=county).content)["data"]
-    assert list(data)[:3] == ["__schema", "t", "a"]
-    assert data["__schema"] == {"queryType": {"name": "Query"}}
-    assert data["t"] == {"name": "Project"}
-
-
-def test_fragments_aliases_and_directives(client: httpx.Client):
-    """Fields that merge are answered once, where they stand first; what is left out is not there at all."""
-    query = """query($no: Boolean!, $k: ProjectNo!) {
-      project(projectNo: $k) { ...F status @skip(if: true) ... on Node { id } }
-      project(projectNo: $k) { ... @include(if: $no) { address } name contractor { uscc } }
-      gone: projects @include(if: $no) { totalCount }
-    }
-    fragment F on Project { name contractor { name } again: name ... on Project { projectNo } }"""
-    reply = client.post("/graphql", json={"query": query, "variables": {"no": False, "k": wellknown.PROJECT_COUNTY}})
-    data = orjson.loads(reply.content)["data"]
-    assert list(data) == ["project"]
-    assert list(data["project"]) == ["name", "contractor", "again", "projectNo", "id"]
-    assert list(data["project"]["contractor"]) == ["name", "uscc"]
-    with_it = client.post("/graphql", json={"query": query, "variables": {"no": True, "k": wellknown.PROJECT_COUNTY}})
-    assert list(orjson.loads(with_it.content)["data"]) == ["project", "gone"]
-    assert list(orjson.loads(with_it.content)["data"]["project"])[-1] == "address"
-
-
-def test_a_fragment_on_a_union_or_interface_applies(client: httpx.Client):
-    """`_Entity` and `Node` are conditions that hold for every entity."""
-    query = """query($r: [_Any!]!, $i: ID!) {
-      _entities(representations: $r) { __typename ... on _Entity { t: __typename } ... on Node { id } }
-      node(id: $i) { ... on Node { id } ... on Project { name } ... on Region { code6 } }
-    }"""
-    found = orjson.loads(
-        client.post("/graphql", json={"query": "{ projects(first: 1) { nodes { id projectNo } } }"}).content
-    )
-    (project,) = found["data"]["projects"]["nodes"]
-    variables = {"r": [{"__typename": "Project", "projectNo": project["projectNo"]}], "i": project["id"]}
-    data = orjson.loads(client.post("/graphql", json={"query": query, "variables": variables}).content)["data"]
-    assert data["_entities"] == [{"__typename": "Project", "t": "Project", "id": project["id"]}]
-    assert list(data["node"]) == ["id", "name"]
-
-
-def test_a_variable_within_a_representation(client: httpx.Client):
-    """Answered as any input is, or refused; never read as if the variable were not there."""
-    query = """query($k: String!) { _entities(representations: [{__typename: "Project", projectNo: $k}]) {
-      ... on Project { projectNo } } }"""
-    reply = client.post("/graphql", json={"query": query, "variables": {"k": wellknown.PROJECT_COUNTY}})
-    if reply.status_code == 200:
-        assert orjson.loads(reply.content)["data"] == {"_entities": [{"projectNo": wellknown.PROJECT_COUNTY}]}
-    else:
-        refused(reply, "BAD_VARIABLE")
-
-
-def test_a_boolean_condition(client: httpx.Client, county: dict[str, str]):
-    """Written out or as a variable; true and false together are all that is not NULL."""
-    counts = {}
-    for value in ("true", "false"):
-        query = f"{{ findings(where: {{closed: {{eq: {value}}}}}) {{ totalCount }} }}"
-        reply = client.post("/graphql", json={"query": query}, headers=county)
-        assert reply.status_code == 200, reply.text
-        counts[value] = orjson.loads(reply.content)["data"]["findings"]["totalCount"]
-        query = "query($b: Boolean) { findings(where: {closed: {eq: $b}}) { totalCount } }"
-        variables = {"b": json.loads(value)}
-        reply = client.post("/graphql", json={"query": query, "variables": variables}, headers=county)
-        assert orjson.loads(reply.content)["data"]["findings"]["totalCount"] == counts[value]
-    query = "{ findings(where: {closed: {isNull: false}}) { totalCount } }"
-    reply = client.post("/graphql", json={"query": query}, headers=county)
-    assert orjson.loads(reply.content)["data"]["findings"]["totalCount"] == sum(counts.values()) > 0
 
 
 def test_health_ready_and_metrics(client: httpx.Client):
