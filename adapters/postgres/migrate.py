@@ -17,6 +17,7 @@ import asyncpg
 
 from adapters.postgres.columns import ACTUAL_COLUMNS, SCHEMA, Column
 from adapters.postgres.indexes import PREFIX, Index, index_statements
+from adapters.postgres.regions import sync_regions
 from schema.registry import load_registry
 
 if TYPE_CHECKING:
@@ -74,7 +75,9 @@ def packaged_migrations() -> tuple[Migration, ...]:
 async def migrate(
     dsn: str, migrations: Sequence[Migration] | None = None, entity_packages: Sequence[str] = ()
 ) -> list[str]:
-    """Apply what is missing, build the derived indexes, grant reading; returns the names of what was applied.
+    """Apply what is missing, write the regions, build the derived indexes, grant reading.
+
+    Returns the names of what was applied.
 
     `entity_packages` hold an operator's own entities, whose tables are there already.
 
@@ -85,6 +88,8 @@ async def migrate(
         # Held by the session, so it spans the transactions and ends with the connection whatever happens.
         await connection.execute("SELECT pg_advisory_lock($1)", _LOCK)
         applied = await _apply(connection, packaged_migrations() if migrations is None else migrations)
+        if await connection.fetchval("SELECT to_regclass($1)", f"{SCHEMA}.region") is not None:
+            await sync_regions(connection)
         await sync_indexes(connection, index_statements(load_registry(*entity_packages)))
         await _grant(connection)
         return applied

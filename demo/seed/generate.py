@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from demo.seed.awkward import awkward_rows
 from demo.seed.enterprises import enterprises
 from demo.seed.people import BATCH, people
-from demo.seed.places import alias_rows, department_rows, region_rows
+from demo.seed.places import department_rows
 from demo.seed.projects import batches, works
 from demo.seed.story import story_rows
 
@@ -52,7 +52,7 @@ class Batch:
                 by_hand = [*story_rows(), *awkward_rows()]
                 kinds = dict.fromkeys(type(row) for row in by_hand)
                 hand_made = ([row for row in by_hand if type(row) is kind] for kind in kinds)
-                parts = (region_rows(), alias_rows(), department_rows(), enterprises(sizes.enterprises), *hand_made)
+                parts = (department_rows(), enterprises(sizes.enterprises), *hand_made)
             case "people":
                 parts = people(self.number, sizes.persons, sizes.enterprises)
             case _:

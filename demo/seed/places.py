@@ -9,7 +9,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from demo.seed import make
-from demo.seed.rows import AliasRow, DepartmentRow, RegionRow
+from demo.seed.rows import DepartmentRow
 from demo.seed.words import PROVINCE_WEIGHTS
 from schema.codes import CODE_LISTS
 from schema.regions import MINISTRY, RegionKind, RegionLevel, RegionNode, load_regions
@@ -117,23 +117,6 @@ def department_uscc(kind: str, region: str) -> str:
     return make.uscc(
         f"1{2 if kind == 'SUPERVISION_AGENCY' else 1}{region}", f"DEP{letter}{make.base31(int(region), 4)}"
     )
-
-
-def region_rows() -> Iterator[RegionRow]:
-    """Every node of the supervision tree, 999999 included, so that an unresolved row's region has a name."""
-    for node in load_regions().nodes.values():
-        yield RegionRow(
-            node.node_id, node.code6, node.code12, node.name, node.level.value, node.kind.value, node.parent_node_id,
-            node.supervision_parent_node_id, node.valid_from, node.valid_to, node.successor_node_ids,
-            node.approval_doc_no, None if node.kind is RegionKind.PSEUDO else node.source_version,
-        )  # fmt: skip
-
-
-def alias_rows() -> Iterator[AliasRow]:
-    """Every alias."""
-    for aliases in load_regions().aliases.values():
-        for a in aliases:
-            yield AliasRow(a.code, a.supervision_code, a.valid_from, a.valid_to, a.kind.value, a.note)
 
 
 def department_rows() -> Iterator[DepartmentRow]:

@@ -11,39 +11,6 @@ TODAY = date(2026, 9, 30)
 NOW = datetime(2026, 9, 30, 8, tzinfo=UTC)
 
 
-class RegionRow(NamedTuple):
-    """zlaq.region"""
-
-    node_id: str
-    code6: str | None
-    code12: str | None
-    name: str
-    level: str
-    kind: str
-    parent_node_id: str | None
-    supervision_parent_node_id: str | None
-    valid_from: date | None
-    valid_to: date | None
-    successor_node_ids: tuple[str, ...]
-    approval_doc_no: str | None
-    source_version: str | None
-    version: int = 1
-    updated_at: datetime = NOW
-    source_id: str | None = None
-    data_as_of: datetime | None = None
-
-
-class AliasRow(NamedTuple):
-    """zlaq.region_alias"""
-
-    code: str
-    supervision_code: str
-    valid_from: date | None
-    valid_to: date | None
-    kind: str
-    note: str
-
-
 class DepartmentRow(NamedTuple):
     """zlaq.department"""
 
@@ -287,13 +254,11 @@ class UnmappedRow(NamedTuple):
 
 
 Row = (
-    RegionRow | AliasRow | DepartmentRow | EnterpriseRow | PersonRow | CertificateRow | ProjectRow | InspectionRow
+    DepartmentRow | EnterpriseRow | PersonRow | CertificateRow | ProjectRow | InspectionRow
     | FindingRow | CaseRow | UnmappedRow
 )  # fmt: skip
 
 TABLES: dict[type[Row], str] = {
-    RegionRow: "region",
-    AliasRow: "region_alias",
     DepartmentRow: "department",
     EnterpriseRow: "enterprise",
     PersonRow: "person",

@@ -84,7 +84,7 @@ def test_batches_are_independent() -> None:
     assert [batch.kind for batch in batches].count("works") > 1
     assert list(last.rows()) == forwards
     keys = Counter((type(row), row[0]) for batch in batches for rows in batch.rows() for row in rows)
-    assert {kind.__name__ for (kind, _), count in keys.items() if count > 1} == {"AliasRow"}
+    assert [key for key, count in keys.items() if count > 1] == []
 
 
 @pytest.mark.parametrize("scale", [0, -1, float("nan"), 1e9])
@@ -95,14 +95,13 @@ def test_scales_without_sense_are_refused(scale: float) -> None:
 
 
 async def test_sizes(seeded: Any) -> None:
-    """As many rows as the scale says, and the complete tree."""
+    """As many rows as the scale says."""
     counts = {table: await seeded.fetchval(f"SELECT count(*) FROM zlaq.{table}") for table in TABLES.values()}
 
     assert 200 < counts["project"] < 260
     assert 250 < counts["person"] < 280
     assert 250 < counts["safety_manager_certificate"] < 400
     assert 900 < counts["safety_inspection"] < 1600
-    assert counts["region"] > 3200
     assert counts["department"] > 2 * 3200
 
 

@@ -164,7 +164,7 @@ async def test_the_revision_opens_it_as_its_classes_say(declared: Service, decla
         "updatedAt": "2026-01-01T00:00:00.000000Z",
         "provenance": None,
         "twin": {"craneNo": "T2", "name": "二号塔吊"},
-        "region": None,
+        "region": {"nodeId": "420106"},
         "lifts": [{"liftNo": f"T1-{n}", "name": f"{n}", "crane": {"craneNo": "T1"}} for n in (1, 2, 3)],
         "_disclosure": [{"field": "manager", "verdict": "MASKED"}],
     }
