@@ -147,7 +147,7 @@ class EmbeddedPostgres:
         for path in (self.data_directory, self._socket_dir):
             shutil.rmtree(path, ignore_errors=True)
         self.log_file.unlink(missing_ok=True)
-        if self._system and not any(self.log_file.parent.iterdir()):
+        if self._system and self.log_file.parent.is_dir() and not any(self.log_file.parent.iterdir()):
             self.log_file.parent.rmdir()
 
     def __enter__(self) -> Self:
