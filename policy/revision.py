@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import astuple, dataclass, field, fields
 from importlib.resources import files
 from types import MappingProxyType
-from typing import Final, Protocol
+from typing import Final
 
 WORD = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 WORD_OR_ANY = re.compile(rf"\*|{WORD.pattern}")
@@ -106,22 +106,6 @@ class Revision:
         object.__setattr__(self, "kinds", tuple(sorted(self.kinds)))
         content = [[list(astuple(rule)) for rule in self.rules], sorted(self.classes.items()), self.kinds]
         object.__setattr__(self, "id", hashlib.sha256(json.dumps(content).encode()).hexdigest())
-
-
-class PolicyStore(Protocol):
-    """Where revisions live; implemented in `adapters/`, wired by `server`."""
-
-    async def current(self) -> Revision:
-        """The revision in force."""
-        ...
-
-    async def publish(self, revision: Revision, by: str) -> None:
-        """Put a revision in force; `by` is the account that answers for it."""
-        ...
-
-    async def wait_for_change(self) -> None:
-        """Return when another revision may be in force."""
-        ...
 
 
 def parse_revision(rules: str, classes: str, kinds: str) -> Revision:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, TypeVar, dataclass_transform
 
@@ -241,8 +241,3 @@ def _members(cls: type) -> tuple[Attribute | Relation | Remote, ...]:
             raise TypeError(f"{cls.__module__} lacks `from __future__ import annotations`")
         found.append(member.make(name, annotation))
     return tuple(found)
-
-
-def renamed(member: Attribute, **changes: Any) -> Attribute:
-    """The same attribute with some facts changed; used for what every entity has in common."""
-    return replace(member, **changes)

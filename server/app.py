@@ -60,6 +60,9 @@ class GraphQLEndpoint:
             service.cases,
             self._settings.leeway_s,
         )
+        # Read when scraped, so that an idle process does not show its last request for ever.
+        service.metrics.in_flight.set_function(lambda: self._gate.running)
+        service.metrics.waiting.set_function(lambda: self._gate.waiting)
         self.service = service
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -106,7 +109,6 @@ class GraphQLEndpoint:
         require_json(_text(headers.get(b"content-type")))
         # A turn is taken before the body is read, so slow senders count as requests too.
         async with self._gate.turn():
-            self.service.metrics.in_flight.set(self._gate.running)
             async with asyncio.timeout(self._settings.request_deadline_ms / 1000):
                 body = await read_body(receive, scope["headers"], self._settings.max_body_bytes)
             query, variables, operation_name = parse_envelope(body)

@@ -125,7 +125,6 @@ class Metrics:
         self.seconds = Histogram("zlaq_request_seconds", "Time to answer a request.", registry=own, buckets=_EDGES)
         self.in_flight = Gauge("zlaq_requests_in_flight", "Requests being executed.", registry=own)
         self.waiting = Gauge("zlaq_requests_waiting", "Requests waiting for a turn.", registry=own)
-        self.audit_lag = Gauge("zlaq_audit_lag_seconds", "Age of the oldest unsealed audit record.", registry=own)
         self.plans = Counter("zlaq_plan_cache", "Look-ups in the plan cache.", ("result",), registry=own)
         self._counters: dict[tuple[int, str], Counter] = {}
         self.policy = Info("zlaq_policy", "The policy revision in force.", registry=own)

@@ -86,7 +86,6 @@ class Database:
         self._open = 0
         self._waiters: deque[asyncio.Future[None]] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._closed = False
         self.statements_sent = 0
 
     async def open(self) -> None:
@@ -95,7 +94,6 @@ class Database:
 
     async def close(self) -> None:
         """Wait for running batches, then close every connection."""
-        self._closed = True
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=10)
         for held in self._free:

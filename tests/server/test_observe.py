@@ -76,7 +76,6 @@ def test_metrics():
         'zlaq_plan_cache_total{result="hit"} 1.0',
         'zlaq_policy_info{revision="abc"} 1.0',
         "zlaq_request_seconds_count 2.0",
-        "zlaq_audit_lag_seconds 0.0",
         "zlaq_requests_in_flight 0.0",
     ):
         assert line in text
