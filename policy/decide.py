@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from operator import attrgetter
 from typing import Final
@@ -52,7 +52,7 @@ class Verdict:
         return f"clear {self.clear}; masked {self.masked}; rules {', '.join(self.rules) or 'none'}"
 
 
-_rights = attrgetter(*(f.name for f in fields(Subject) if f.name != "id"))
+_rights = attrgetter(*(f.name for f in fields(Subject) if f.name not in ("id", "officer")))
 """What two callers with the same rights have in common."""
 CLOSED: Final = Verdict(NEVER, NEVER)
 
@@ -110,6 +110,13 @@ class Decision:
         """Whether the act on the object is allowed for one row, the row's own visibility not considered."""
         return holds(self._compile(coordinate, act).where, row.attributes)
 
+    def covered(self, coordinate: str, act: str, codes: Sequence[str]) -> bool:
+        """Whether the act is allowed for whatever a source has of these regions: ordinary records of no known holder.
+
+        For remote values without a governing record; what only an owner, holder or case could open is denied.
+        """
+        return codes != () and all(self.check(coordinate, act, Row(manage=code, site=code)) for code in codes)
+
     def _visible(self, entity: Entity) -> Verdict:
         row = self.row(entity)
         return CLOSED if row.clear == NEVER else Verdict(ALWAYS, ALWAYS, row.rules)
@@ -161,7 +168,7 @@ class Snapshot:
         key = _rights(subject), interval[0]
         found = self._decisions.get(key)
         if found is None:
-            rights = replace(subject, id="")
+            rights = replace(subject, id="", officer=None)
             found = Decision(self._compiler, self._objects, rights, self.revision.id, interval)
             self._decisions[key] = found
             if len(self._decisions) > DECISIONS_AT_MOST:

@@ -40,10 +40,14 @@ def policy_objects(registry: Registry) -> Mapping[str, PolicyObject]:
     """Every policy object of the schema by coordinate."""
     found = {}
     for coordinate in registry.proposals():
-        entity = registry.entity_of(coordinate)
-        governed = entity.governed
-        constants = tuple((name, governed.constant(name)) for name in POLICY_NAMES if governed.column(name) is None)
-        found[coordinate] = PolicyObject(coordinate, entity.system, governed.by != "none", constants)
+        hosts = registry.hosts_of(coordinate)
+        # What one host has a column for is not constant, though another host's rows have none.
+        constants = tuple(
+            (name, hosts[0].governed.constant(name))
+            for name in POLICY_NAMES
+            if all(host.governed.column(name) is None for host in hosts)
+        )
+        found[coordinate] = PolicyObject(coordinate, hosts[0].system, hosts[0].governed.by != "none", constants)
     return found
 
 

@@ -12,7 +12,7 @@ from policy.revision import COLUMNS, WORD, Revision, Rule
 from policy.subject import Level
 from policy.sync import stale, unopened
 from schema.codes import CODE_LISTS
-from schema.declare import Remote, Sharing
+from schema.declare import Sharing
 from schema.regions import MINISTRY, UNRESOLVED, load_regions
 from schema.registry import Registry
 
@@ -169,13 +169,6 @@ def _schema_refusals(registry: Registry) -> Iterator[tuple[str, str]]:
     for entity in registry.entities.values():
         if entity.governed.by != "none" and not entity.governed.manage:
             yield entity.name, "a governed entity without a column for the managing region"
-    holders: dict[str, list[str]] = defaultdict(list)
-    for entity in registry.entities.values():
-        for name in {f.type.name for f in entity.fields.values() if isinstance(f.member, Remote)}:
-            holders[name].append(entity.name)
-    for name, entities in holders.items():
-        if len(entities) > 1:
-            yield name, f"a remote value of {' and '.join(sorted(entities))}: whose row would govern it?"
 
 
 def _warnings(revision: Revision, registry: Registry) -> Iterator[tuple[str, str]]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
+from schema.officer import Officer
 from schema.regions import MINISTRY, UNRESOLVED, ancestors, prefix
 
 ABSENT = "-"
@@ -90,6 +91,8 @@ class Subject:
     person: str | None = None
     purpose: str | None = None
     case_no: str | None = None
+    officer: Officer | None = field(default=None, compare=False, repr=False)
+    """Who asks in person; gives no right, so two callers with equal rights share a decision."""
 
     @property
     def prefixes(self) -> tuple[str, ...]:

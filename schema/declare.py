@@ -56,6 +56,8 @@ class Attribute:
     """Data is never missing (the column is NOT NULL); the output field stays nullable, since a right may be."""
     columns: Mapping[str, str] | None = None
     """For a value type spread over columns: its attribute name to column (a value type is else one jsonb column)."""
+    beside: str = ""
+    """For an attribute of a remote value: the local record's attribute that says the same, to be compared with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,15 +78,23 @@ class Relation:
 
 @dataclass(frozen=True, slots=True)
 class Remote:
-    """A value that another system answers: found by source name, asked by the key of the local record."""
+    """A value that other systems answer, asked by an attribute of the local record.
+
+    Who answers is configured by the field's coordinate: the source that covers the record's managing region most
+    closely, or with `across` every source that offers the field, merged in `order`.
+    """
 
     name: str
     annotation: str
     title: str
     sharing: Sharing
-    source: str
     by: str
     cost: int = 10
+    order: tuple[str, ...] = ()
+    """Order of a list: attribute names of the value type, "-" before a descending one; the last is its natural key."""
+    across: bool = False
+    officer: bool = False
+    """Whether the service is bound to the calling officer, who must give a reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +170,7 @@ def attribute(
     sortable: bool = False,
     always: bool = False,
     columns: Mapping[str, str] | None = None,
+    beside: str = "",
 ) -> Any:
     """Declare an attribute: Chinese term, proposed class, and what clients may do with it.
 
@@ -171,7 +182,7 @@ def attribute(
     def make(name: str, annotation: str) -> Attribute:
         return Attribute(
             name, annotation, title, sharing, column or name, mask, standard, unit, cost, filterable, sortable, always,
-            columns,
+            columns, beside,
         )  # fmt: skip
 
     return Member(make)
@@ -187,9 +198,21 @@ def many(title: str, *, by: str, order: tuple[str, ...], covering: tuple[str, ..
     return Member(lambda name, annotation: Relation(name, annotation, title, by, order, covering, cost))
 
 
-def remote(title: str, sharing: Sharing, *, source: str, by: str, cost: int = 10) -> Any:
-    """Declare a value that a source answers per record, asked by the local attribute `by`."""
-    return Member(lambda name, annotation: Remote(name, annotation, title, sharing, source, by, cost))
+def remote(
+    title: str,
+    sharing: Sharing,
+    *,
+    by: str,
+    cost: int = 10,
+    order: tuple[str, ...] = (),
+    across: bool = False,
+    officer: bool = False,
+) -> Any:
+    """Declare a value that a source answers per record, asked by the local attribute `by`.
+
+    A list has an `order`; one `across` sources is merged by it.
+    """
+    return Member(lambda name, annotation: Remote(name, annotation, title, sharing, by, cost, order, across, officer))
 
 
 @dataclass_transform(kw_only_default=True, field_specifiers=(attribute, one, many, remote))
@@ -215,9 +238,12 @@ def entity(
     return record
 
 
-@dataclass_transform(kw_only_default=True, field_specifiers=(attribute,))
+@dataclass_transform(kw_only_default=True, field_specifiers=(attribute, one))
 def value(title: str) -> Callable[[type[T]], type[T]]:
-    """Declare a value type: a group of attributes without a key, part of an entity or of a remote answer."""
+    """Declare a value type: a group of attributes without a key, part of an entity or of a remote answer.
+
+    That of a remote answer may lead to local entities by to-one relations.
+    """
 
     def record(cls: type[T]) -> type[T]:
         return _recorded(cls, Declaration(cls, "value", title, _members(cls)))

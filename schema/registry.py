@@ -70,6 +70,11 @@ class ValueType:
     title: str
     fields: Mapping[str, Field]
 
+    @property
+    def compared(self) -> tuple[Field, ...]:
+        """The attributes of a remote value that the local record says too."""
+        return tuple(f for f in self.fields.values() if isinstance(f.member, Attribute) and f.member.beside)
+
 
 @dataclass(frozen=True, slots=True)
 class Entity:
@@ -125,19 +130,24 @@ class Registry:
                     found[field.coordinate] = field.member.sharing
                 if isinstance(field.member, Remote):
                     for part in self.values[field.type.name].fields.values():
-                        if part.attribute.sharing is not None:
+                        if isinstance(part.member, Attribute) and part.attribute.sharing is not None:
                             found[part.coordinate] = part.attribute.sharing
         return found
 
     def entity_of(self, policy_object: str) -> Entity:
-        """The entity whose row decides about a policy object, also for a remote value's parts."""
+        """The entity whose row decides about a policy object; the first of several for a remote value's parts."""
+        return self.hosts_of(policy_object)[0]
+
+    def hosts_of(self, policy_object: str) -> tuple[Entity, ...]:
+        """Every entity whose rows decide about a policy object: several may hang the same remote value."""
         owner = policy_object.split(".", 1)[0]
         if owner in self.entities:
-            return self.entities[owner]
-        for entity in self.entities.values():
-            if any(isinstance(f.member, Remote) and f.type.name == owner for f in entity.fields.values()):
-                return entity
-        raise KeyError(policy_object)
+            return (self.entities[owner],)
+        return tuple(
+            entity
+            for entity in self.entities.values()
+            if any(isinstance(f.member, Remote) and f.type.name == owner for f in entity.fields.values())
+        )
 
 
 ENTITY_PACKAGE = "schema.entities"
@@ -185,20 +195,43 @@ COMMON = (
     ),
 )
 """What every entity has beside its own attributes."""
+REMOTE_COMMON = (Attribute("provenance", "Provenance", "数据来源", SHARED),)
+"""What every remote value has beside its own attributes."""
 
 
 def resolve(declarations: Iterable[Declaration]) -> Registry:
     """Resolve declarations that were collected; see `load_registry`."""
     listed = sorted(declarations, key=lambda d: d.cls.__name__)
     kinds = {d.cls.__name__: d.kind for d in listed}
+    entities = {d.cls.__name__: _entity(d, kinds) for d in listed if d.kind == "entity"}
+    remote: dict[str, Entity] = {}
+    for entity in entities.values():
+        for field in entity.fields.values():
+            if isinstance(field.member, Remote):
+                first = remote.setdefault(field.type.name, entity)
+                if (first.system, first.governed.by == "none") != (entity.system, entity.governed.by == "none"):
+                    raise RegistryError(
+                        f"{field.coordinate}: hangs elsewhere in another system, or on a public register"
+                    )
     values = {
-        d.cls.__name__: ValueType(d.cls.__name__, d.title, _fields(d, d.members, kinds))
+        d.cls.__name__: ValueType(
+            d.cls.__name__,
+            d.title,
+            _fields(d, (*d.members, *(REMOTE_COMMON if d.cls.__name__ in remote else ())), kinds),
+        )
         for d in listed
         if d.kind == "value"
     }
-    entities = {d.cls.__name__: _entity(d, kinds) for d in listed if d.kind == "entity"}
     for entity in entities.values():
         _check_relations(entity, entities)
+        for field in entity.fields.values():
+            if isinstance(field.member, Remote):
+                _check_remote(entity, field, values, entities)
+            elif field.type.kind is TypeKind.VALUE and field.type.name in remote:
+                raise RegistryError(f"{field.coordinate}: {field.type.name} is a remote value of other fields")
+    for value_type in values.values():
+        if value_type.name not in remote:
+            _check_local(value_type)
     return Registry(MappingProxyType(entities), MappingProxyType(values))
 
 
@@ -271,3 +304,37 @@ def _check_relations(entity: Entity, entities: Mapping[str, Entity]) -> None:
         for name in (field.member.by, *(o.removeprefix("-") for o in field.member.order), *field.member.covering):
             if name not in side.by_name:
                 raise RegistryError(f"{field.coordinate}: {side.name} has no attribute {name}")
+
+
+def _check_local(value_type: ValueType) -> None:
+    for field in value_type.fields.values():
+        if not isinstance(field.member, Attribute) or field.type.kind is TypeKind.VALUE or field.member.beside:
+            raise RegistryError(f"{field.coordinate}: only a remote value has relations, values or comparisons")
+
+
+def _check_remote(
+    entity: Entity, field: Field, values: Mapping[str, ValueType], entities: Mapping[str, Entity]
+) -> None:
+    remote = field.member
+    if not isinstance(remote, Remote) or field.type.kind is not TypeKind.VALUE:
+        raise RegistryError(f"{field.coordinate}: a remote value is of a value type")
+    by = entity.by_name.get(remote.by)
+    if by is None or by.scalar is None or by.type.is_list:
+        raise RegistryError(f"{field.coordinate}: {entity.name} has no scalar attribute {remote.by}")
+    if field.type.is_list != bool(remote.order) or (remote.across and not field.type.is_list):
+        raise RegistryError(f"{field.coordinate}: a list has an order, and only a list goes across sources")
+    parts = {part.name: part for part in values[field.type.name].fields.values()}
+    for name in (order.removeprefix("-") for order in remote.order):
+        if name not in parts or parts[name].type.is_list or parts[name].scalar is None:
+            raise RegistryError(f"{field.coordinate}: cannot be ordered by {name}")
+    for part in parts.values():
+        if isinstance(part.member, Relation):
+            by = parts.get(part.member.by)
+            if part.type.is_list or part.type.name not in entities or by is None or by.scalar is None:
+                raise RegistryError(f"{part.coordinate}: leads to one entity by a scalar attribute of its own")
+            continue
+        if part.type.kind is TypeKind.VALUE and part.name != "provenance":
+            raise RegistryError(f"{part.coordinate}: a remote value holds no further values")
+        beside = part.attribute.beside
+        if beside and (field.type.is_list or beside not in entity.by_name or entity.by_name[beside].type != part.type):
+            raise RegistryError(f"{part.coordinate}: {entity.name}.{beside} does not say the same")

@@ -13,6 +13,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -55,6 +56,7 @@ class Scalar:
 
 
 _TEXT_AT_MOST = 4_000
+_NOT_TEXT = re.compile("[\0\ud800-\udfff]")
 
 
 def parse_text(raw: object) -> str:
@@ -63,7 +65,7 @@ def parse_text(raw: object) -> str:
         raise InvalidScalar("String", "a string is expected")
     if len(raw) > _TEXT_AT_MOST:
         raise InvalidScalar("String", f"longer than {_TEXT_AT_MOST} characters")
-    if "\0" in raw or any("\ud800" <= c <= "\udfff" for c in raw):
+    if _NOT_TEXT.search(raw):
         raise InvalidScalar("String", "has a character that is not text")
     return raw
 

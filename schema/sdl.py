@@ -23,7 +23,7 @@ from strawberry.schema_directive import Location
 from strawberry.types.scalar import ScalarDefinition
 
 from schema.codes import CODE_LISTS
-from schema.declare import Attribute, Relation
+from schema.declare import Attribute, Relation, Remote
 from schema.inputs import Inputs
 from schema.namespace import BUILT_IN, Namespace, python_name
 from schema.registry import Entity, Field, Registry, TypeKind, ValueType
@@ -143,6 +143,19 @@ class _Builder:
             "Disclosure", strawberry.type(disclosure, description="某对象中未完整显示之字段，与其值无关")
         )
 
+        conflict = self.namespace.make(
+            "Conflict",
+            {"attribute": "str", "ministry": "str | None", "local": "str | None"},
+            {
+                "attribute": strawberry.field(description="本平台数据项"),
+                "ministry": strawberry.field(description="部级副本之值"),
+                "local": strawberry.field(description="来源系统之值"),
+            },
+        )
+        self.namespace.bind(
+            "Conflict", strawberry.type(conflict, description="部级副本与来源系统不一致之处，两边均可明示者方比较")
+        )
+
     def _annotation(self, field: Field) -> str:
         name = python_name(field.type.name) if field.type.kind is TypeKind.SCALAR else field.type.name
         return f"list[{name}] | None" if field.type.is_list else f"{name} | None"
@@ -150,6 +163,9 @@ class _Builder:
     def _value_type(self, value_type: ValueType) -> None:
         annotations = {f.name: self._annotation(f) for f in value_type.fields.values()}
         members = {f.name: _plain(f) for f in value_type.fields.values()}
+        if value_type.compared:
+            annotations["conflicts"] = "list[Conflict] | None"
+            members["conflicts"] = strawberry.field(description="与部级副本不一致之处")
         cls = self.namespace.make(value_type.name, annotations, members)
         self.namespace.bind(value_type.name, strawberry.type(cls, description=value_type.title))
 
@@ -158,6 +174,9 @@ class _Builder:
         for field in entity.fields.values():
             if isinstance(field.member, Relation) and field.type.is_list:
                 members[field.name] = self._to_many(field)
+                continue
+            if isinstance(field.member, Remote) and (field.type.is_list or field.member.officer):
+                members[field.name] = self._remote(field, field.member)
                 continue
             annotations[field.name] = (
                 python_name(field.type.name) if field.name == entity.key.name else self._annotation(field)
@@ -185,6 +204,52 @@ class _Builder:
             name=field.field,
             description=f"{field.member.title}，至多{NESTED_AT_MOST}条",
         )
+
+    def _remote(self, field: Field, remote: Remote) -> Any:
+        name = field.type.name
+        returns = f"list[{name}] | None" if field.type.is_list else f"{name} | None"
+        parameters: dict[str, tuple[str, object]] = {}
+        about = [remote.title]
+        if field.type.is_list:
+            parameters["first"] = ("int", NESTED_DEFAULT)
+            about.append(f"至多{NESTED_AT_MOST}条")
+        if remote.across:
+            returns = f"{self._walk(field)} | None"
+            parameters["after"] = ("str | None", None)
+        if remote.officer:
+            parameters["reason"] = ("str", _REQUIRED)
+            about.append("须持经办人身份令牌并说明查询事由")
+        about.append(f"拟定类别 {remote.sharing}")
+        return strawberry.field(
+            resolver=self._function(field.name, returns, parameters, bound=True),
+            name=field.field,
+            description="，".join(about),
+        )
+
+    def _walk(self, field: Field) -> str:
+        """The type of a list merged from several sources."""
+        name = f"{field.type.name}Walk"
+        if name not in self.namespace:
+            walk = self.namespace.make(
+                name,
+                {
+                    "nodes": f"list[{field.type.name}]",
+                    "page_info": "PageInfo",
+                    "sources": "list[str]",
+                    "incomplete_sources": "list[str]",
+                },
+                {
+                    "nodes": strawberry.field(description="逐条"),
+                    "page_info": strawberry.field(description="分页信息，只可向后"),
+                    "sources": strawberry.field(description="本次浏览之来源"),
+                    "incomplete_sources": strawberry.field(description="其中未能完整应答之来源"),
+                },
+            )
+            self.namespace.bind(
+                name,
+                strawberry.type(walk, description=f"{field.member.title}，就已应答之来源有序、不重复"),
+            )
+        return name
 
     def _connection(self, entity: Entity) -> None:
         edge = self.namespace.make(
@@ -221,6 +286,10 @@ class _Builder:
                 description="按全局标识取多个对象，至多100个",
             ),
         }
+        members["sources"] = strawberry.field(
+            resolver=self._function("sources", "list[DataSource] | None", {"first": ("int", NESTED_AT_MOST)}),
+            description=f"各接入系统及其现状，至多{NESTED_AT_MOST}个",
+        )
         for entity in self.registry.entities.values():
             key = python_name(entity.key.type.name)
             members[entity.root] = strawberry.field(

@@ -35,6 +35,14 @@ EXPECTED = {
     "ReviewResult",
     "FindingParentType",
     "HazardLevel",
+    "MachineKind",
+    "MachineState",
+    "RegistrationState",
+    "CreditRecordKind",
+    "PopulationState",
+    "Transport",
+    "SourceHealth",
+    "BreakerState",
 }
 
 

@@ -14,6 +14,7 @@ from schema.declare import (
     entity,
     many,
     one,
+    remote,
 )
 
 
@@ -57,3 +58,8 @@ class Enterprise:
         "安管人员证书", by="enterprise_uscc", order=("cert_no",),
         covering=("category_code", "state", "valid_to", "person_no", "name", "id_no"),
     )  # fmt: skip
+    business_registration: BusinessRegistration | None = remote("市场主体登记", SHARED, by="uscc")
+    credit_records: list[CreditRecord] = remote("信用记录", SHARED, by="uscc", order=("-decided_on", "record_no"))
+    live_inspections: list[LiveInspection] = remote(
+        "各地实时监督检查", SHARED, by="uscc", order=("-inspected_on", "inspection_no"), across=True
+    )

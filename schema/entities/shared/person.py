@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from schema.declare import CONDITIONAL, PERSONAL, SHARED, Governed, Mask, attribute, entity, many, one
+from schema.declare import CONDITIONAL, PERSONAL, SHARED, Governed, Mask, attribute, entity, many, one, remote
 
 
 @entity(
@@ -32,3 +32,4 @@ class Person:
     manage_region_node_id: RegionCode = attribute("管理属地", SHARED, column="manage", filterable=True, always=True)
     current_enterprise: Enterprise | None = one("受聘企业", by="current_enterprise_uscc")
     certificates: list[SafetyManagerCertificate] = many("安管人员证书", by="person_no", order=("cert_no",))
+    identity_check: IdentityCheck | None = remote("人口信息核验", PERSONAL, by="id_no", officer=True)

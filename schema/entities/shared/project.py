@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from schema.declare import CONDITIONAL, PUBLIC, RESTRICTED, SHARED, Governed, attribute, entity, many, one
+from schema.declare import CONDITIONAL, PUBLIC, RESTRICTED, SHARED, Governed, attribute, entity, many, one, remote
 
 
 @entity(
@@ -50,3 +50,9 @@ class Project:
         "安全监督抽查", by="project_no", order=("-inspected_on", "-inspection_no"),
         covering=("kind", "finding_count", "major_hazard_count", "disposal", "progress"),
     )  # fmt: skip
+    machines: list[LiftingMachine] = many("在用起重机械", by="project_no", order=("record_no",))
+    site_status: SiteStatus | None = remote("现场状态", SHARED, by="project_no")
+    live_inspections: list[LiveInspection] = remote(
+        "地方实时监督检查", SHARED, by="project_no", order=("-inspected_on", "inspection_no")
+    )
+    investment_approval: InvestmentApproval | None = remote("投资项目审批", SHARED, by="project_code")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from schema.declare import NOT_GOVERNED, PUBLIC, SHARED, attribute, entity, many, one
+from schema.declare import NOT_GOVERNED, PUBLIC, SHARED, attribute, entity, many, one, remote
 
 
 @entity(
@@ -28,3 +28,4 @@ class Region:
     parent: Region | None = one("上级行政区划", by="parent_node_id")
     children: list[Region] = many("下级行政区划", by="parent_node_id", order=("node_id",))
     departments: list[Department] = many("主管部门", by="region_node_id", order=("dept_id",))
+    sources: list[DataSource] = remote("覆盖本区划的接入系统", SHARED, by="node_id", order=("name",))
