@@ -7,10 +7,12 @@ whose decision has the same shape.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
+from schema.officer import Officer
 from schema.predicate import Predicate, Ref
 from schema.registry import Entity, Field
 
@@ -84,7 +86,8 @@ class Listed:
 class Placeholder:
     """A remote value below this row: an in-band token, written where `clear` holds, else null.
 
-    `bits` are the predicates of the remote parts, evaluated on the governing local row and carried in the token.
+    `bits` are the predicates of the remote parts, evaluated on the governing local row and carried in the token; with
+    `beside`, values of the row to compare with, the token's last part is a JSON array of the key and these.
     """
 
     key: str
@@ -92,6 +95,7 @@ class Placeholder:
     by: Field
     clear: Predicate
     bits: tuple[Predicate, ...]
+    beside: tuple[Cell, ...] = ()
 
 
 Output = Constant | Cell | Group | GlobalId | DisclosureList | Linked | Listed | Placeholder
@@ -212,31 +216,70 @@ class AuditRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class Fetch:
-    """One batch for a remote source: keys asked, fields asked (never more than may be shown)."""
+class Window:
+    """One page of an ordered list: at most `first` records strictly after a boundary (the order's values) or from the
+    beginning, in the order that the list declares."""
 
-    source: str
-    type: str
+    first: int
+    after: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """One batch for a source: keys asked, fields asked (never more than may be shown), by their declared names.
+
+    `service` is the coordinate of the remote field ("Project.siteStatus"). A list of several sources is asked for one
+    key at a time, with a `window`; other lists with a window without boundary. `officer` and `reason` are set only for
+    services bound to the calling officer.
+    """
+
+    service: str
     keys: tuple[str, ...]
     fields: tuple[str, ...]
+    window: Window | None = None
+    officer: Officer | None = None
+    reason: str = field(default="", repr=False)
+
+
+Record = Mapping[str, object]
+"""Declared attribute names to values as JSON has them (a code is the official code, a list a list of texts), read again
+by the declared types. Beside them `AS_OF` (ISO 8601 instant or None), `REGION` (supervision code, where the source
+tells it) and `UNMAPPED` (names of attributes whose local value could not be mapped, sorted)."""
+AS_OF, REGION, UNMAPPED = "@as_of", "@region", "@unmapped"
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """A source's answer: key to fields; a missing key is a record that the source does not have."""
+    """A source's answer; a key that is missing is a record that the source does not have.
 
-    values: Mapping[str, Mapping[str, object]]
-    as_of: str | None = None
+    `values` has one record a key; `lists`, for a list, the records of a key in the declared order, and `ended` the keys
+    behind whose records there are no more.
+    """
+
+    values: Mapping[str, Record]
+    lists: Mapping[str, Sequence[Record]] = field(default_factory=dict)
+    ended: frozenset[str] = frozenset()
+    fetched_at: datetime | None = None
+    stale: bool = False
 
 
 class SourceError(Exception):
-    """Base of what can go wrong with a source; `name` is the entry of the error catalogue."""
+    """Base of what can go wrong with a source; `name` is the entry of the error catalogue, `retryable` whether the same
+    call may be made again at once. `reason` is for the operator's log: never a value from the source."""
 
     name = "SOURCE_UNAVAILABLE"
+    retryable = False
 
-    def __init__(self, source: str) -> None:
-        super().__init__(f"source {source}")
+    def __init__(self, source: str, reason: str = "") -> None:
+        super().__init__(f"source {source}{': ' if reason else ''}{reason}")
         self.source = source
+        self.reason = reason
+
+
+class SourceUnreachable(SourceError):
+    """No connection, a cut answer, or 502 to 504: worth another try."""
+
+    retryable = True
 
 
 class SourceTimeout(SourceError):
@@ -245,10 +288,34 @@ class SourceTimeout(SourceError):
     name = "SOURCE_TIMEOUT"
 
 
+class SourceRefused(SourceError):
+    """The source does not accept us: signature, key, clock, right, or its own code for failure."""
+
+    name = "SOURCE_REFUSED"
+
+
+class SourceBusy(SourceError):
+    """The source's rate limit (429), or too many of our own calls wait for it."""
+
+    name = "SOURCE_BUSY"
+
+
 class SourceBadShape(SourceError):
-    """The source's answer is not of the declared types."""
+    """The source's answer is not of the declared types, too large, too deep, or not what it says it is."""
 
     name = "SOURCE_BAD_SHAPE"
+
+
+class SourceNotConnected(SourceError):
+    """No source that covers the record's region offers the service."""
+
+    name = "SOURCE_NOT_CONNECTED"
+
+
+class OfficerMissing(SourceError):
+    """A service on persons was asked without officer (from the token) or without a reason."""
+
+    name = "OFFICER_MISSING"
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,14 +326,72 @@ class SourceFailure:
     error: SourceError
 
 
+class Health(StrEnum):
+    """State of a source as operators see it (catalogue DataSource.health)."""
+
+    UP = "UP"
+    DEGRADED = "DEGRADED"
+    DOWN = "DOWN"
+    UNKNOWN = "UNKNOWN"
+
+
+class Breaker(StrEnum):
+    """Whether calls go through, fail at once, or one is let through to see."""
+
+    CLOSED = "CLOSED"
+    OPEN = "OPEN"
+    HALF_OPEN = "HALF_OPEN"
+
+
+@dataclass(frozen=True, slots=True)
+class SourceState:
+    """What this process knows of one source; counts since the process started."""
+
+    name: str
+    title: str
+    kind: str
+    covers: tuple[str, ...]
+    services: tuple[str, ...]
+    health: Health
+    breaker: Breaker = Breaker.CLOSED
+    calls: int = 0
+    failures: int = 0
+    latency_ms: int | None = None
+    """Median of the latest calls."""
+    last_success_at: datetime | None = None
+    last_failure: str | None = None
+    """Name in the error catalogue."""
+    fresh_as_of: datetime | None = None
+    """The newest data seen."""
+    unmapped: tuple[tuple[str, str, int], ...] = ()
+    """(coordinate of the attribute, why, how often): local values that no mapping covers."""
+
+
 class Source(Protocol):
     """A system that answers by key."""
 
-    name: str
-    deadline_seconds: float
+    @property
+    def name(self) -> str:
+        """Its name in the configuration and in `provenance`."""
+        ...
 
-    def answers(self, type_name: str, fields: Sequence[str]) -> bool:
-        """Whether the source can be asked for these fields of a type."""
+    @property
+    def deadline_seconds(self) -> float:
+        """The longest that one fetch may take, retries included."""
+        ...
+
+    @property
+    def covers(self) -> tuple[str, ...]:
+        """Supervision codes of the regions whose records it has; ("000000",) is the whole country."""
+        ...
+
+    @property
+    def services(self) -> Mapping[str, int]:
+        """The services it offers, by coordinate, with the most keys of one call."""
+        ...
+
+    def state(self) -> SourceState:
+        """What operators may know of it now."""
         ...
 
     async def fetch(self, fetch: Fetch) -> Rows:

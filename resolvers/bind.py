@@ -48,6 +48,10 @@ class Binding:
         """Values for a statement's references, in order; raises `CursorExpired`."""
         return [self._value(ref, walk, root) for ref in refs]
 
+    def value(self, ref: Ref) -> Any:
+        """The value of a reference outside statements: an argument of a remote field."""
+        return self._value(ref, "", "")
+
     def _source(self, ref: Ref) -> Any:
         match ref.source:
             case "subject":

@@ -11,17 +11,21 @@ from typing import Any, Protocol
 import orjson
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
-from adapters.base import AuditRecord, Source, SourceBadShape, SourceError, SourceFailure
+from adapters.base import AuditRecord, Source
 from resolvers.bind import Binding
+from resolvers.complete import Answers, Completion, FieldError, together
 from resolvers.cursors import Cursors
 from resolvers.errors import CursorExpired
 from resolvers.introspection import Introspector
 from resolvers.plan import Introspection, Literal, Many, One, Root
-from resolvers.prepared import Granted, PreparedStatement
-from resolvers.remote import RemoteRecords
-from resolvers.splice import Cursor, Pieces, Token, asked_fields, cut, path_of, remote_json
+from resolvers.prepared import Granted
+from resolvers.remote import RemoteRecords, Sources
 from resolvers.variables import Coerced
+from schema.officer import Officer
 from schema.registry import Registry
+
+_SHARE_OF_SOURCES = 0.9
+"""Of the time that a request has left, what its sources may take together."""
 
 
 class RecordStore(Protocol):
@@ -45,14 +49,7 @@ class Asked:
     variables: Coerced
     until: float
     """Deadline, in the event loop's time."""
-
-
-@dataclass(frozen=True, slots=True)
-class FieldError:
-    """A remote value that could not be had."""
-
-    path: tuple[str | int, ...]
-    error: SourceError
+    officer: Officer | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +59,8 @@ class Executed:
     data: bytes
     errors: tuple[FieldError, ...]
     extensions: bytes
+    sources: Mapping[str, str]
+    """How it went with each source asked: "OK", "STALE" or a name of the error catalogue."""
 
 
 class Executor:
@@ -77,7 +76,7 @@ class Executor:
     ) -> None:
         self._registry = registry
         self._store = store
-        self._sources = sources
+        self._sources = Sources(sources)
         self._cipher = AESSIV(cursor_key)
         self._introspector = introspector
 
@@ -95,131 +94,72 @@ class Executor:
         }
         binding = Binding(self._registry, plan, asked.variables, granted.lifted.values, nonce, audit, cursors, {})
         binding.read()
-        bound = [
-            binding.arguments(statement.parameters, planned.cursor.walk if planned.cursor else "", name)
-            for statement, planned, name in zip(granted.ready.statements, plan.statements, plan.names, strict=True)
-        ]
+        at_once = [index for index, planned in enumerate(plan.statements) if planned.after is None]
+        bound = {index: self._arguments(granted, binding, index) for index in at_once}
         if not granted.stored:
             await self._store.store_decision(granted.digest, granted.body)
             granted.stored = True
-        answers = await self._run(granted.ready.statements, bound)
-        for planned, answer in zip(plan.statements, answers, strict=True):
-            if planned.cursor is not None and answer[0] is None:
+
+        async def run(index: int) -> list[bytes | None]:
+            arguments = bound[index] if index in bound else self._arguments(granted, binding, index)
+            return await self._store.run(granted.ready.statements[index], arguments)
+
+        answers = await together(run, at_once)
+        for index, answer in answers.items():
+            if plan.statements[index].cursor is not None and answer[0] is None:
                 raise CursorExpired
         if not plan.statements and any(
             isinstance(root, Many) or (isinstance(root, Literal) and root.json == b"null") for root in plan.roots
         ):
             await self._store.record(AuditRecord(root="", **audit))
-        errors: list[FieldError] = []
-        if any(statement.has_tokens for statement in plan.statements):
-            answers = await self._splice(granted, answers, nonce, cursors, audit, asked, errors)
-        return Executed(self._assemble(granted, binding, answers, asked), tuple(errors), plan.extensions)
-
-    async def _run(
-        self, statements: Sequence[PreparedStatement], bound: Sequence[list[Any]]
-    ) -> list[list[bytes | None]]:
-        if len(statements) == 1:
-            return [await self._store.run(statements[0], bound[0])]
-        tasks = [
-            asyncio.ensure_future(self._store.run(statement, arguments))
-            for statement, arguments in zip(statements, bound, strict=True)
-        ]
-        # All end before the first failure is reported, so that no statement runs on behind a finished request.
-        results = await asyncio.gather(*tasks, return_exceptions=True)
-        for result in results:
-            if isinstance(result, BaseException):
-                raise result
-        return [result for result in results if not isinstance(result, BaseException)]
-
-    async def _splice(
-        self,
-        granted: Granted,
-        answers: list[list[bytes | None]],
-        nonce: str,
-        cursors: Cursors,
-        audit: Mapping[str, str],
-        asked: Asked,
-        errors: list[FieldError],
-    ) -> list[list[bytes | None]]:
-        plan = granted.ready.plan
-        pieces: list[list[Pieces | None]] = [
-            [cut(blob, nonce) if blob is not None and planned.has_tokens else None for blob in answer]
-            for planned, answer in zip(plan.statements, answers, strict=True)
-        ]
-        remote = RemoteRecords(self._sources, asked.until)
-        placed = [
-            (planned, token)
-            for planned, answer in zip(plan.statements, pieces, strict=True)
-            for piece in answer
-            if piece is not None
-            for token in piece.tokens
-            if isinstance(token, Token) and asked_fields(planned.slots[token.slot], token.bits)
-        ]
-        outcomes = await remote.load(
-            [
-                (slot.source, slot.type, asked_fields(slot, token.bits), token.key)
-                for planned, token in placed
-                for slot in (planned.slots[token.slot],)
-            ]
-        )
-        known = iter(outcomes)
-        replaced: list[list[bytes | None]] = []
-        for planned, name, answer, cut_answer in zip(plan.statements, plan.names, answers, pieces, strict=True):
-            row: list[bytes | None] = []
-            for blob, piece in zip(answer, cut_answer, strict=True):
-                if piece is None:
-                    row.append(blob)
-                    continue
-                replacements = []
-                for token in piece.tokens:
-                    if isinstance(token, Cursor):
-                        walk = planned.cursor.walk if planned.cursor else name
-                        replacements.append(b'"' + cursors.write(token.values, walk).encode() + b'"')
-                        continue
-                    slot = planned.slots[token.slot]
-                    if not asked_fields(slot, token.bits):
-                        # Nothing of it may be shown for this row, so its key was not sent anywhere.
-                        replacements.append(b"null")
-                        continue
-                    outcome = next(known)
-                    try:
-                        if isinstance(outcome, SourceFailure):
-                            raise outcome.error
-                        replacements.append(remote_json(slot, token.bits, outcome, token.key))
-                    except SourceError as error:
-                        if isinstance(error, SourceBadShape):
-                            remote.outcomes[slot.source] = error.name
-                        errors.append(FieldError(tuple(path_of(slot, token.ordinals)), error))
-                        replacements.append(b"null")
-                row.append(piece.joined(replacements))
-            replaced.append(row)
-        if remote.outcomes:
-            sources = orjson.dumps(remote.outcomes, option=orjson.OPT_SORT_KEYS).decode()
+        if not any(plan.statements[index].has_tokens for index in answers):
+            return Executed(self._assemble(granted, binding, answers, asked), (), plan.extensions, {})
+        now = asyncio.get_running_loop().time()
+        # What is left afterwards serves the statements that follow, and the answer itself.
+        records = RemoteRecords(now + (asked.until - now) * _SHARE_OF_SOURCES)
+        completion = Completion(
+            plan.statements, plan.names, binding, cursors, nonce, self._sources, records, granted.decision.covered,
+            asked.officer, run,
+        )  # fmt: skip
+        answers = await completion.complete(answers, {})
+        used = records.used
+        if used:
+            sources = orjson.dumps(used, option=orjson.OPT_SORT_KEYS).decode()
             await self._store.record(AuditRecord(root="sources", sources=sources, **audit))
-        return replaced
+        outcomes = {name: use.outcome for name, use in used.items()}
+        data = self._assemble(granted, binding, answers, asked)
+        return Executed(data, tuple(completion.errors), plan.extensions, outcomes)
 
-    def _assemble(self, granted: Granted, binding: Binding, answers: list[list[bytes | None]], asked: Asked) -> bytes:
+    @staticmethod
+    def _arguments(granted: Granted, binding: Binding, index: int) -> list[Any]:
+        plan = granted.ready.plan
+        cursor = plan.statements[index].cursor
+        return binding.arguments(
+            granted.ready.statements[index].parameters, cursor.walk if cursor else "", plan.names[index]
+        )
+
+    def _assemble(self, granted: Granted, binding: Binding, answers: Answers, asked: Asked) -> bytes:
         parts = [
             b'"' + root.key.encode() + b'":' + self._root(root, granted, binding, answers, asked)
             for root in granted.ready.plan.roots
         ]
         return b"{" + b",".join(parts) + b"}"
 
-    def _root(
-        self, root: Root, granted: Granted, binding: Binding, answers: list[list[bytes | None]], asked: Asked
-    ) -> bytes:
+    def _root(self, root: Root, granted: Granted, binding: Binding, answers: Answers, asked: Asked) -> bytes:
         match root:
             case Literal():
                 return root.json
             case One():
-                return answers[root.statement][0] or b"null"
+                answer = answers[root.statement][0] or b"null"
+                # The record holds nothing else, so its value stands between the key and the closing brace.
+                return answer[len(root.within) + 4 : -1] if root.within and answer != b"null" else answer
             case Many():
                 return self._many(root, binding, answers)
             case Introspection():
                 return self._introspector.answer(root, granted.operation, asked.variables)
 
     @staticmethod
-    def _many(root: Many, binding: Binding, answers: list[list[bytes | None]]) -> bytes:
+    def _many(root: Many, binding: Binding, answers: Answers) -> bytes:
         by_type = {name: iter(answers[statement]) for name, statement in root.statements.items()}
         values = [next(by_type[name]) or b"null" if name in by_type else b"null" for name, _ in binding.items[root.key]]
         return b"[" + b",".join(values) + b"]"

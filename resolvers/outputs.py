@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 
@@ -25,6 +25,7 @@ from resolvers.decided import Decided, Seen
 from resolvers.errors import BadPageSize, TooCostly, TooManyRows
 from resolvers.filters import FilterReader
 from resolvers.selection import Leaf, Selected, SelectionReader
+from resolvers.slots import RemoteSlot
 from resolvers.variables import bucket_of
 from schema.declare import Attribute, Relation, Remote
 from schema.predicate import ALWAYS, NEVER, Always, Never, Predicate, Ref, all_of, negate
@@ -43,30 +44,6 @@ class Budget:
 
     cost: int
     bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """One selected field of a remote value: shown clear or masked by bits of the token (or constantly)."""
-
-    key: str
-    field: Field | None
-    clear: int | bool
-    masked: int | bool
-    json: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class RemoteSlot:
-    """A remote field of the document: whom to ask, for what, and where it stands."""
-
-    source: str
-    type: str
-    is_list: bool
-    parts: tuple[Part, ...]
-    path: tuple[str | int, ...]
-    """Response keys from the root on; 0 stands where the token's ordinals go."""
-    coordinate: str
 
 
 @dataclass(slots=True)
@@ -96,8 +73,22 @@ class Drafted:
                 self.disclosure[coordinate] = "CONDITIONAL"
 
 
+class RemoteOutputs(Protocol):
+    """What makes the outputs of remote fields."""
+
+    def output(
+        self,
+        entity: Entity,
+        declared: Field,
+        seen: Seen,
+        selected: Selected,
+        path: tuple[str | int, ...],
+        multiplicity: int,
+    ) -> Output: ...
+
+
 class OutputReader:
-    """Makes the outputs of one plan."""
+    """Makes the outputs of one statement."""
 
     def __init__(
         self,
@@ -107,6 +98,7 @@ class OutputReader:
         filters: FilterReader,
         drafted: Drafted,
         budget: Budget,
+        remotes: RemoteOutputs,
     ) -> None:
         self.registry = registry
         self.reader = reader
@@ -114,6 +106,7 @@ class OutputReader:
         self.filters = filters
         self.drafted = drafted
         self.budget = budget
+        self.remotes = remotes
 
     def node(self, entity: Entity, sets: Any, path: tuple[str | int, ...], multiplicity: int) -> Node:
         """The node of an entity with all that is selected on it; rows hidden by policy are hidden by its `row`."""
@@ -174,7 +167,8 @@ class OutputReader:
         self.drafted.disclose(declared.coordinate, seen.name)
         disclosable.append((declared.field, seen))
         if isinstance(declared.member, Remote):
-            return self._remote(entity, declared, seen, selected, path, multiplicity)
+            self._charge(multiplicity * declared.member.cost)
+            return self.remotes.output(entity, declared, seen, selected, path, multiplicity)
         if isinstance(declared.member, Attribute):
             width = _WIDTH + declared.member.cost * _WIDTH_PER_COST
             self._charge(multiplicity * declared.member.cost, multiplicity * width)
@@ -239,54 +233,6 @@ class OutputReader:
         if not 0 <= size <= NESTED_AT_MOST:
             raise BadPageSize(f"{selected.name}: first must be between 0 and {NESTED_AT_MOST}")
         return limit_of(first, size)
-
-    def _remote(
-        self,
-        entity: Entity,
-        declared: Field,
-        seen: Seen,
-        selected: Selected,
-        path: tuple[str | int, ...],
-        multiplicity: int,
-    ) -> Output:
-        remote = declared.member
-        if not isinstance(remote, Remote):
-            raise TypeError(declared.coordinate)
-        self._charge(multiplicity * remote.cost)
-        if isinstance(seen.clear, Never):
-            return Constant(selected.key, "null")
-        fields = self.registry.values[declared.type.name].fields
-        bits: list[Predicate] = []
-
-        def bit(predicate: Predicate) -> int | bool:
-            if isinstance(predicate, Always | Never):
-                return isinstance(predicate, Always)
-            if predicate not in bits:
-                bits.append(predicate)
-            return bits.index(predicate)
-
-        parts: list[Part] = []
-        for part in self.reader.below(declared.type.name, selected.sets):
-            if part.name == "__typename":
-                parts.append(Part(part.key, None, True, True, orjson.dumps(declared.type.name).decode()))
-                continue
-            verdict = self.decided.part(entity, fields[part.name].coordinate)
-            self.drafted.disclose(fields[part.name].coordinate, verdict.name)
-            parts.append(Part(part.key, fields[part.name], bit(verdict.clear), bit(verdict.masked)))
-        if all(p.field is None or (p.clear is False and p.masked is False) for p in parts):
-            return Constant(selected.key, "null")
-        self.drafted.slots.append(
-            RemoteSlot(
-                remote.source,
-                declared.type.name,
-                declared.type.is_list,
-                tuple(parts),
-                (*path, selected.key),
-                declared.coordinate,
-            )
-        )
-        by = entity.by_name[remote.by]
-        return Placeholder(selected.key, len(self.drafted.slots) - 1, by, seen.clear, tuple(bits))
 
 
 def _disclosure_items(

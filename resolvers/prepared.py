@@ -16,7 +16,8 @@ from graphql import GraphQLSchema
 from adapters.base import VERDICTS_PER_CHARACTER, SourceQuery
 from resolvers.decided import DecisionLike, LiftedDecision, PolicyObject, Recorder, lift
 from resolvers.document import Document, Operation
-from resolvers.plan import Plan, Planner
+from resolvers.plan import Plan
+from resolvers.planner import Planner
 from resolvers.variables import Coerced, VariableReader
 from schema.registry import Entity
 
@@ -52,6 +53,7 @@ class Granted:
 
     operation: Operation
     ready: Ready
+    decision: DecisionLike
     lifted: LiftedDecision
     digest: str
     body: str
@@ -103,7 +105,7 @@ class Variant:
                 _make_room(self._plans, _PLANS_AT_MOST)
             self._plans[lifted.shape] = ready
             body = _decision_body(ready.plan, lifted, revision)
-            found = Granted(self._operation, ready, lifted, sha256(body.encode()).hexdigest(), body)
+            found = Granted(self._operation, ready, decision, lifted, sha256(body.encode()).hexdigest(), body)
             _make_room(self._granted, _SUBJECTS_AT_MOST)
         self._granted[revision, decision] = found
         return found

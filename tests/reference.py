@@ -152,7 +152,9 @@ class Reference:
         if attribute.columns is None:
             items = json.loads(row[attribute.column])
             return [{part.field: written(part, item.get(part.name)) for part in parts} for item in items]
-        found = {part.field: written(part, row[attribute.columns[part.name]]) for part in parts}
+        # What has no column (the parts of a provenance that only remote values have) is null.
+        stored = {part: row[attribute.columns[part.name]] for part in parts if part.name in attribute.columns}
+        found = {part.field: written(part, stored[part]) if part in stored else None for part in parts}
         return found if any(value is not None for value in found.values()) else None
 
     def relation(self, entity: Entity, link: Field, row: Record | None, given: dict[str, Any]) -> Any:

@@ -197,9 +197,15 @@ class Renderer:
             f"case when {self._condition(p, entity, alias)} then '1' else '0' end" for p in placeholder.bits
         )
         by = self.attribute(alias, placeholder.by)
+        governed = entity.governed
+        manage = self._use(alias, governed.manage) if governed.manage else literal("000000")
+        tail = by
+        if placeholder.beside:
+            cells = ", ".join(self._cell(entity, cell, alias) for cell in placeholder.beside)
+            tail = f"case when {by} is not null then json_build_array({by}, {cells})::text end"
         token = (
             f"{self.parameters.use(NONCE)} || {literal(f'|{placeholder.slot}|')} || {ordinals} || '|' ||"
-            f" {bits or literal('')} || '|' || {by}"
+            f" {bits or literal('')} || '|' || {manage} || '|' || {tail}"
         )
         if isinstance(placeholder.clear, Always):
             return token

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 import orjson
 
-from adapters.base import Fetch, Rows
+from adapters.base import Fetch, Health, Rows, SourceState
 from demo.seed import wellknown
 from policy.subject import Level, Subject, territory_of
 from server.pipeline import Question
@@ -25,7 +25,7 @@ from server.settings import Settings
 from tests.declared.tables import PACKAGE
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Mapping
 
 HOME, AWAY, DEPT = wellknown.WUCHANG, "330106", wellknown.HOUSING_WUCHANG
 COUNTY = Subject("county", Level.COUNTY, "HOUSING", territory_of([HOME]), dept=DEPT)
@@ -35,6 +35,7 @@ HOSTILE = (
     "\\u0022|0|", "第一行\n第二行\t\x01", "𠮷\u202e\u2028", "{}", "null", "%s%(x)s{0}$1", "'", "]", "c|", "",
 )  # fmt: skip
 """Names of the rows around the tokens."""
+SERVICES = ("Lift.reading", "Lift.innerReading", "Lift.score")
 
 
 @dataclass
@@ -43,36 +44,42 @@ class Monitor:
 
     name: str
     deadline_seconds: float = 1.0
+    covers: tuple[str, ...] = ("000000",)
     unknown: frozenset[str] = frozenset({"K9"})
     behave: Callable[[Fetch, dict[str, Any]], Any] | None = None
     delay: float = 0.0
     asked: list[Fetch] = field(default_factory=list)
 
-    def answers(self, type_name: str, fields: Sequence[str]) -> bool:  # noqa: ARG002 - the port's signature
-        """It can be asked for anything."""
-        return True
+    @property
+    def services(self) -> Mapping[str, int]:
+        """Alarms from the source of that name, everything else from the other."""
+        return {"Lift.alarms": 100} if self.name == "alarms" else dict.fromkeys(SERVICES, 100)
+
+    def state(self) -> SourceState:
+        """Nothing but who it is."""
+        return SourceState(self.name, self.name, "rest", self.covers, tuple(self.services), Health.UP)
 
     async def fetch(self, fetch: Fetch) -> Rows:
         """Records in another order than asked, with fields that nobody asked for."""
         self.asked.append(fetch)
         await asyncio.sleep(self.delay)
-        values = {key: self.record(fetch.type, key) for key in sorted(fetch.keys, reverse=True)}
+        values = {key: self.record(fetch.service, key) for key in sorted(fetch.keys, reverse=True)}
         values = {key: value for key, value in values.items() if key not in self.unknown}
         if self.behave is not None:
             answer: Rows = self.behave(fetch, values)
             return answer
-        return Rows(values)
+        return Rows({}, values, frozenset(fetch.keys)) if fetch.window else Rows(values)
 
     @staticmethod
-    def record(type_name: str, key: str) -> dict[str, Any]:
+    def record(service: str, key: str) -> Any:
         """What the source knows by a key: everything, whatever was asked."""
-        if type_name == "Alarm":
-            return {"items": [alarm(key, number) for number in range(int(key[1:]) % 3)]}
+        if service == "Lift.alarms":
+            return [alarm(key, number) for number in range(int(key[1:]) % 3)]
         return reading(key)
 
     def calls(self) -> Counter[tuple[str, tuple[str, ...]]]:
-        """How often each group of type and fields was asked for."""
-        return Counter((fetch.type, fetch.fields) for fetch in self.asked)
+        """How often each group of service and fields was asked for."""
+        return Counter((fetch.service, fetch.fields) for fetch in self.asked)
 
 
 def reading(key: str) -> dict[str, Any]:
@@ -145,7 +152,7 @@ def seen_alarms(lift: Mapping[str, Any]) -> Any:
     within = lift["manage"] == HOME or lift["owner_dept"] == DEPT
     return [
         {"code": item["code"], "remark": item["remark"] if within else None}
-        for item in ([] if key == "K9" else Monitor.record("Alarm", key)["items"])
+        for item in ([] if key == "K9" else Monitor.record("Lift.alarms", key))
     ]
 
 

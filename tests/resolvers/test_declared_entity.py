@@ -256,7 +256,7 @@ async def test_it_stands_in_the_schema(declared: Service):
         "type CraneConnection",
         '"""出厂编号"""',
         "reading: Reading",
-        "alarms: [Alarm!]",
+        "alarms(first: Int! = 20): [Alarm!]",
     ):
         assert part in sdl, part
 

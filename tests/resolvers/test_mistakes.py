@@ -158,7 +158,7 @@ SHOWN: dict[Any, int] = {
     share_plans_between_decisions: 55,
     share_plans_between_conditions: 3,
     forget_what_is_masked: 208,
-    put_nulls_first: 65,
+    put_nulls_first: 749,
     limit_before_policy: 14,
     start_at_hidden_rows: 32,
     swap_clear_and_masked: 18,
@@ -192,7 +192,7 @@ async def test_a_mistake_is_caught(world: World, monkeypatch: pytest.MonkeyPatch
         # Plans are cached, so the mistake is made in a service of its own; what the reference answered is kept.
         twin = replace(world, service=service, issued={}, counts=Counter(), keep=True)
         with pytest.raises(Different) as caught:
-            await caught_by(twin, snapshots, askers, [SHOWN.get(mistake, 0), *range(500)])
+            await caught_by(twin, snapshots, askers, [SHOWN.get(mistake, 0), *range(1000)])
     assert "CRASHED" not in str(caught.value), "the mistake breaks the engine instead of changing an answer"
     print(f"\n{mistake.__name__} {caught.value!s:.140}")  # noqa: T201
 

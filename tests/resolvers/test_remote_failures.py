@@ -100,7 +100,8 @@ async def test_a_failing_source_spoils_only_its_own_values(remote_database: str,
         assert "4201061990010100" not in text
         assert "K1" not in text
         said = dict(await remote.records())
-        assert orjson.loads(said["sources"]) == {"alarms": "ok", "monitor": code}
+        used = {name: use["outcome"] for name, use in orjson.loads(said["sources"]).items()}
+        assert used == {"alarms": "OK", "monitor": code} == decoded["extensions"]["sources"]
 
 
 async def test_paths_of_a_backward_page(remote_database: str):
@@ -119,9 +120,9 @@ async def test_paths_of_a_backward_page(remote_database: str):
 
 async def test_a_bad_list_spoils_only_its_own_values(remote_database: str):
     """A list's record without items, or with items that are none."""
-    wrong: list[Any] = [None, "x", {"items": "x"}, {"items": [1]}, {"items": [[]]}, "items", ["items"]]
+    wrong: list[Any] = [None, "x", 1, {"items": "x"}, [1], [[]], ["items"], [{"code": 1}]]
     for items in wrong:
-        alarms = Monitor("alarms", behave=answers(lambda _, items=items: items))  # type: ignore[misc]
+        alarms = Monitor("alarms", behave=lambda _, values, items=items: Rows({}, dict.fromkeys(values, items)))  # type: ignore[misc,arg-type]
         async with opened_with(remote_database, Monitor("monitor"), alarms) as remote:
             decoded = await remote.ask("{ lifts(first: 100) { nodes { liftNo reading { count } alarms { code } } } }")
             for lift in decoded["data"]["lifts"]["nodes"]:
@@ -132,17 +133,13 @@ async def test_a_bad_list_spoils_only_its_own_values(remote_database: str):
             assert names <= {"SOURCE_BAD_SHAPE"}
 
 
-async def test_an_unknown_code_is_null(remote_database: str):
-    """A source's code that no list knows is no value, and no error."""
-    alarms = Monitor("alarms", behave=answers(lambda _: {"items": [{"level": "1"}, {"level": "99"}, {"level": 7}]}))
+async def test_a_code_of_no_list_is_a_bad_shape(remote_database: str):
+    """Adapters map codes; one that is no official code is never shown."""
+    alarms = Monitor("alarms", behave=lambda _, values: Rows({}, {key: [{"level": "99"}] for key in values}))
     async with opened_with(remote_database, Monitor("monitor"), alarms) as remote:
         decoded = await remote.ask("{ lifts { nodes { alarms { level } } } }")
-        levels = [
-            tuple(a["level"] for a in lift["alarms"]) for lift in decoded["data"]["lifts"]["nodes"] if lift["alarms"]
-        ]
-        assert "errors" not in decoded
-        assert levels
-        assert all(first and not second and not third for first, second, third in levels)
+        assert not any(lift["alarms"] for lift in decoded["data"]["lifts"]["nodes"])
+        assert {error["extensions"]["name"] for error in decoded["errors"]} == {"SOURCE_BAD_SHAPE"}
 
 
 async def test_a_slow_source_has_its_own_deadline(remote_database: str):
@@ -169,14 +166,14 @@ async def test_the_requests_deadline_bounds_every_source(remote_database: str):
 
 
 async def test_a_source_that_is_not_there_spoils_only_its_own_values(remote_database: str):
-    """A declared source without an adapter is one that cannot be reached."""
+    """A field that no source offers says so, and spoils nothing else."""
     chosen = Settings(database_url=remote_database, entity_packages=(PACKAGE,))
     async with Service.open(chosen, sources={"alarms": Monitor("alarms")}) as service:
         answer = await service.answer(
             Question("{ lifts { nodes { liftNo reading { count } alarms { code } } } }", {}, None), COUNTY, "absent"
         )
         decoded = orjson.loads(answer.body)
-        assert {error["extensions"]["name"] for error in decoded["errors"]} == {"SOURCE_UNAVAILABLE"}
+        assert {error["extensions"]["name"] for error in decoded["errors"]} == {"SOURCE_NOT_CONNECTED"}
         assert any(lift["alarms"] for lift in decoded["data"]["lifts"]["nodes"])
 
 
