@@ -84,7 +84,10 @@ def mint(directory: Path, role: str, ttl_s: int = TTL_S) -> str:
 
 def roles() -> dict[str, tuple[str, dict[str, Any]]]:
     """Every caller of the demo but the public: Chinese title and the claim `zlaq`."""
-    handler = {"roles": ["case_handler"], "purposes": ["CASE"], "cases": [wellknown.CASE_OPEN, wellknown.CASE_CLOSED]}
+    handler = {
+        "roles": ["case_handler"], "purposes": ["CASE"], "cases": [wellknown.CASE_OPEN, wellknown.CASE_CLOSED],
+        "officer": {"idNo": "110101190001010014", "name": "何松", "department": "武昌区住房和城乡建设局"},
+    }  # fmt: skip
     return {
         "county": ("武昌区住房和城乡建设局", _office("COUNTY", wellknown.HOUSING_WUCHANG, wellknown.WUCHANG) | handler),
         "city": ("武汉市住房和城市更新局", _office("CITY", wellknown.HOUSING_WUHAN, wellknown.WUHAN)),

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import click
 
 from adapters.postgres.migrate import migrate
+from demo import counterparts
 from demo.embedded import EmbeddedPostgres, PostgresUnavailable
 from demo.seed import load as loading
 from demo.seed import wellknown
@@ -57,14 +58,21 @@ def up(scale: float, root: Path | None) -> None:
         if own:
             click.echo("starting PostgreSQL ...", err=True)
         dsn = database.start() if own else os.environ["ZLAQ_DATABASE_URL"]
-        settings = _settings(dsn, state)
         asyncio.run(_fill(dsn, scale, own=own))
         issuer = prepare(state)
-        observe.configure(settings.log_level)
-        run(settings, listening, lambda: _welcome(settings, issuer, state))
+        with contextlib.ExitStack() as stack:
+            connected = {}
+            # One of them makes a database, which is not for somebody else's server; and an operator's own file wins.
+            if own and "ZLAQ_SOURCES" not in os.environ:
+                click.echo("starting counterparts ...", err=True)
+                systems = stack.enter_context(counterparts.start(state / "counterparts", dsn))
+                connected = {"ZLAQ_SOURCES": str(systems.sources)}
+            settings = _settings(dsn, state, **connected)
+            observe.configure(settings.log_level)
+            run(settings, listening, lambda: _welcome(settings, issuer, state))
     except KeyboardInterrupt:
         pass
-    except PostgresUnavailable as unavailable:
+    except (PostgresUnavailable, counterparts.CounterpartUnavailable) as unavailable:
         raise click.ClickException(str(unavailable)) from unavailable
     finally:
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -77,7 +85,7 @@ def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def _settings(dsn: str, state: Path) -> Settings:
+def _settings(dsn: str, state: Path, **connected: str) -> Settings:
     """The settings of the environment, with the demo's own issuer."""
     # Heads belong to one database: those of another one would look like tampering.
     heads = state / f"audit-heads-{_place(dsn)}.jsonl"
@@ -89,7 +97,7 @@ def _settings(dsn: str, state: Path) -> Settings:
         "ZLAQ_DEMO_ISSUER": str(state / ISSUER_FILE),
         "ZLAQ_AUDIT_HEADS": str(heads),
     }
-    return Settings.from_environment({"ZLAQ_LOG_LEVEL": "WARNING", **os.environ, **own})
+    return Settings.from_environment({"ZLAQ_LOG_LEVEL": "WARNING", **os.environ, **own, **connected})
 
 
 def _place(dsn: str) -> str:
@@ -150,7 +158,8 @@ def _environment_file(settings: Settings, state: Path) -> Path:
         "ZLAQ_AUDIENCE": settings.audience,
         "ZLAQ_JWKS": settings.jwks,
         "ZLAQ_DEMO_ISSUER": settings.demo_issuer,
+        "ZLAQ_SOURCES": settings.sources,
     }
     path.touch(mode=0o600)
-    path.write_text("".join(f"{name}={shlex.quote(str(value))}\n" for name, value in values.items()))
+    path.write_text("".join(f"{name}={shlex.quote(str(value))}\n" for name, value in values.items() if value))
     return path

@@ -15,6 +15,7 @@ from demo.seed.rows import (
     EnterpriseRow,
     FindingRow,
     InspectionRow,
+    LiftingMachineRow,
     PersonRow,
     ProjectRow,
     Row,
@@ -131,6 +132,10 @@ def awkward_list() -> tuple[Awkward, ...]:
             "Finding", known.FINDING_OF_MINISTRY, "of the ministry's enforcement, whose inspections are not kept here"
         ),
         Awkward("Finding", known.FINDING_NULLS, "NULL in every column that may be"),
+        Awkward(
+            "LiftingMachine", known.MACHINE_FROM_ELSEWHERE, "recorded in 南京秦淮区 (320104), in use in 杭州西湖区"
+        ),
+        Awkward("LiftingMachine", known.MACHINE_NULLS, "NULL in every column that may be, cancelled"),
         Awkward("Department", known.DEPARTMENT_NULLS, "NULL in every column that may be"),
     )
     return (*(Awkward("Project", key, what) for key, what in projects.items()), *others)
@@ -144,6 +149,7 @@ def awkward_rows() -> Iterator[Row]:
     yield from _enterprises()
     yield from _people()
     yield from _inspections()
+    yield LiftingMachineRow(known.MACHINE_NULLS, "O", "6", known.WUCHANG)
     yield DepartmentRow(known.DEPARTMENT_NULLS, "武昌区工程建设指挥部", "OTHER_GOV", "COUNTY", known.WUCHANG)
     yield UnmappedRow("Project", known.PROJECT_NULLS, "usage", "住宅/商业")
     yield UnmappedRow("SafetyInspection", known.INSPECTION_NULLS, "kind", "飞行检查")

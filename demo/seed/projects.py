@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from demo.seed.chance import COMPACT, DAYS, STAMPS, Weighted, chance, day_number, skewed
 from demo.seed.enterprises import area, investment, market, person_name, position
+from demo.seed.machines import machine
 from demo.seed.places import Place, allocate, department_id, department_uscc, places
-from demo.seed.rows import TODAY, FindingRow, InspectionRow, ProjectRow
+from demo.seed.rows import TODAY, FindingRow, InspectionRow, LiftingMachineRow, ProjectRow
 from demo.seed.words import ESTATES, HAZARDS, PROGRESS, RECTIFIED, ROADS, WORKS
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from datetime import date
 
 BATCH = 2000
+_PROJECTS_PER_MACHINE = 4
 _TODAY = day_number(TODAY)
 _FIRST_APPROVAL = day_number(TODAY.replace(year=2019))
 _SENSITIVE = Weighted((3, 6, 9), (85, 12, 3))
@@ -35,6 +37,7 @@ class Works(NamedTuple):
     projects: list[ProjectRow]
     inspections: list[InspectionRow]
     findings: list[FindingRow]
+    machines: list[LiftingMachineRow]
 
 
 @cache
@@ -63,13 +66,16 @@ def _xinjiang() -> tuple[Place, ...]:
 def works(batch: int, projects: int, companies: int) -> Works:
     """One batch of places with all that was built and inspected there."""
     random = chance(4, batch)
-    made = Works([], [], [])
+    own = chance(5, batch)
+    made = Works([], [], [], [])
     for place, count in batches(projects)[batch]:
         crew = [_inspector(random, place, number) for number in range(6)]
         numbers: dict[str, int] = {}
         for _ in range(count):
             project = _project(random, place, numbers, companies)
             made.projects.append(project)
+            if len(made.projects) % _PROJECTS_PER_MACHINE == 0:
+                made.machines.append(machine(own, place, project, companies))
             _inspect(random, place, project, crew, made)
     return made
 

@@ -232,6 +232,37 @@ class FindingRow(NamedTuple):
     data_as_of: datetime | None = None
 
 
+class LiftingMachineRow(NamedTuple):
+    """zlaq.lifting_machine"""
+
+    record_no: str
+    kind: str
+    state: str
+    manage: str
+    name: str | None = None
+    model: str | None = None
+    manufacturer: str | None = None
+    manufacture_licence_no: str | None = None
+    factory_no: str | None = None
+    manufactured_on: date | None = None
+    rated_moment: Decimal | None = None
+    max_height: Decimal | None = None
+    owner_uscc: str | None = None
+    owner_name: str | None = None
+    owner_phone: str | None = None
+    recorded_on: date | None = None
+    record_authority: str | None = None
+    design_life_end: date | None = None
+    cancel_reason: str | None = None
+    project_no: str | None = None
+    owner_dept: str = "-"
+    case_no: str = "-"
+    version: int = 1
+    updated_at: datetime = NOW
+    source_id: str | None = None
+    data_as_of: datetime | None = None
+
+
 class CaseRow(NamedTuple):
     """zlaq.open_case"""
 
@@ -255,7 +286,7 @@ class UnmappedRow(NamedTuple):
 
 Row = (
     DepartmentRow | EnterpriseRow | PersonRow | CertificateRow | ProjectRow | InspectionRow
-    | FindingRow | CaseRow | UnmappedRow
+    | FindingRow | LiftingMachineRow | CaseRow | UnmappedRow
 )  # fmt: skip
 
 TABLES: dict[type[Row], str] = {
@@ -266,6 +297,7 @@ TABLES: dict[type[Row], str] = {
     ProjectRow: "project",
     InspectionRow: "safety_inspection",
     FindingRow: "finding",
+    LiftingMachineRow: "lifting_machine",
     CaseRow: "open_case",
     UnmappedRow: "unmapped_code",
 }

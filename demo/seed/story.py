@@ -15,6 +15,7 @@ from demo.seed.rows import (
     EnterpriseRow,
     FindingRow,
     InspectionRow,
+    LiftingMachineRow,
     PersonRow,
     ProjectRow,
     Row,
@@ -212,6 +213,35 @@ def enterprise(uscc: str, name: str, **facts: object) -> EnterpriseRow:
     return row._replace(**facts)  # type: ignore[arg-type]
 
 
+def machine(no: str, at: ProjectRow, **facts: object) -> LiftingMachineRow:
+    """A tower crane of the contractor's, in use at a project and recorded by its region."""
+    row = LiftingMachineRow(
+        record_no=no,
+        kind="T",
+        state="3",
+        manage=at.manage,
+        name="塔式起重机",
+        model="QTZ80（TC6012）",
+        manufacturer="武汉涪渠机电制造有限公司",
+        manufacture_licence_no="TS2410Z01-2027",
+        factory_no=f"2021{no[-5:]}",
+        manufactured_on=date(2021, 4, 12),
+        rated_moment=Decimal(800),
+        max_height=Decimal("162.5"),
+        owner_uscc=known.CONTRACTOR,
+        owner_name="武汉衡砺澄建设工程有限公司",
+        owner_phone=make.mobile(302),
+        recorded_on=date(2021, 6, 1),
+        record_authority="住房和城乡建设局",
+        design_life_end=date(2036, 4, 12),
+        project_no=at.project_no,
+        owner_dept=department_id("HOUSING", at.manage),
+        source_id=f"safety-{at.manage[:2]}",
+        data_as_of=STATED,
+    )
+    return row._replace(**facts)  # type: ignore[arg-type]
+
+
 def story_rows() -> Iterator[Row]:
     """All well-known records that are not awkward."""
     yield enterprise(known.CONTRACTOR, "武汉衡砺澄建设工程有限公司", former_names=("武汉衡砺建筑公司",))
@@ -225,11 +255,9 @@ def story_rows() -> Iterator[Row]:
     yield project(known.PROJECT_CITY, "武昌云景实验学校教学楼", known.WUHAN, known.WUCHANG, usage="304")
     yield project(known.PROJECT_PROVINCE, "湖北江南人民医院住院楼", known.HUBEI, known.WUCHANG, usage="304")
     yield project(known.PROJECT_MINISTRY, "国家工程安全试验基地", "000000", known.WUCHANG, usage="301")
-    yield project(
-        known.PROJECT_ELSEWHERE, "杭州西湖梧桐广场商业综合体", "330106", usage="302", province_code="330000",
-        city_code="330100", county_code="330106", address="浙江省杭州市西湖区文化路66号",
-        project_code="2603-330106-04-01-123456", source_id="local-3301",
-    )  # fmt: skip
+    elsewhere = _elsewhere()
+    yield from elsewhere
+    yield from _machines(county, *elsewhere)
     yield from _inspections(county)
     for day in range(120):
         on = date(2026, 5, 20) + timedelta(days=day)
@@ -247,6 +275,38 @@ def story_rows() -> Iterator[Row]:
         known.CASE_CLOSED, known.WUCHANG, "DISCIPLINE", open=False, opened_at=datetime(2025, 4, 1, 1, tzinfo=UTC),
         closed_at=datetime(2025, 11, 30, 9, tzinfo=UTC),
     )  # fmt: skip
+
+
+def _elsewhere() -> tuple[ProjectRow, ...]:
+    """The contractor's projects in other provinces, each with a project code of its own."""
+    places = (
+        (known.PROJECT_ELSEWHERE, "杭州西湖梧桐广场商业综合体", "330106", "302", "浙江省杭州市西湖区文化路66号"),
+        (known.PROJECT_NANJING, "南京秦淮翡翠苑安置房项目", "320104", "100", "江苏省南京市秦淮区中山路21号"),
+        (known.PROJECT_JINAN, "济南历下星河实验学校教学楼", "370102", "304", "山东省济南市历下区解放大道9号"),
+        (known.PROJECT_SHENZHEN, "深圳南山云景大厦办公楼", "440305", "301", "广东省深圳市南山区科技路118号"),
+    )
+    return tuple(
+        project(
+            no, name, county, usage=usage, province_code=f"{county[:2]}0000", city_code=f"{county[:4]}00",
+            county_code=county, address=address, project_code=f"2603-{county}-04-01-123456",
+            source_id=f"local-{county[:4]}",
+        )
+        for no, name, county, usage, address in places
+    )  # fmt: skip
+
+
+def _machines(county: ProjectRow, hangzhou: ProjectRow, *others: ProjectRow) -> Iterator[Row]:
+    """Tower cranes at the contractor's projects, a hoist, and one that was recorded in another province."""
+    nanjing, jinan, shenzhen = others
+    yield machine(known.MACHINE_WUHAN, county)
+    yield machine(known.MACHINE_HANGZHOU, hangzhou)
+    yield machine(
+        known.MACHINE_HANGZHOU_HOIST, hangzhou, kind="S", name="施工升降机", model="SC200/200", rated_moment=Decimal(2)
+    )
+    yield machine(known.MACHINE_NANJING, nanjing)
+    yield machine(known.MACHINE_FROM_ELSEWHERE, nanjing, project_no=hangzhou.project_no)
+    yield machine(known.MACHINE_JINAN, jinan)
+    yield machine(known.MACHINE_SHENZHEN, shenzhen)
 
 
 def _inspections(county: ProjectRow) -> Iterator[Row]:

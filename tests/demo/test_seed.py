@@ -268,9 +268,13 @@ async def test_wellknown_story(seeded: Any) -> None:
             known.PROJECT_PROVINCE,
             known.PROJECT_MINISTRY,
             known.PROJECT_ELSEWHERE,
+            known.PROJECT_NANJING,
+            known.PROJECT_JINAN,
+            known.PROJECT_SHENZHEN,
         ],
     )
-    assert [row[0] for row in levels] == ["000000", "330106", "420000", "420100", "420106"]
+    managed = ["000000", "320104", "330106", "370102", "420000", "420100", "420106", "440305"]
+    assert [row[0] for row in levels] == managed
     managers = "SELECT count(DISTINCT person_no) FROM zlaq.safety_manager_certificate WHERE enterprise_uscc = $1"
     assert await seeded.fetchval(managers, known.CONTRACTOR) == 10
     visit = await seeded.fetchrow("SELECT * FROM zlaq.safety_inspection WHERE inspection_no = $1", known.INSPECTION)
@@ -284,6 +288,32 @@ async def test_wellknown_story(seeded: Any) -> None:
         assert (
             await seeded.fetchval("SELECT count(*) FROM zlaq.department WHERE dept_id = $1", getattr(known, name)) == 1
         )
+
+
+async def test_machines_stand_at_projects(seeded: Any) -> None:
+    """One for about four projects; each owner is known; the well-known ones stand where their names say, but one."""
+    rows = await seeded.fetch(
+        "SELECT m.record_no, m.manage, p.manage AS at FROM zlaq.lifting_machine m"
+        " JOIN zlaq.project p USING (project_no) JOIN zlaq.enterprise e ON e.uscc = m.owner_uscc"
+        " JOIN zlaq.department d ON d.dept_id = m.owner_dept"
+    )
+    found = {row["record_no"]: (row["manage"], row["at"]) for row in rows}
+    standing = "SELECT count(*) FROM zlaq.lifting_machine WHERE project_no IS NOT NULL"
+
+    assert len(found) == await seeded.fetchval(standing)
+    assert 40 < await seeded.fetchval("SELECT count(*) FROM zlaq.lifting_machine") < 80
+    assert found[known.MACHINE_WUHAN] == (known.WUCHANG, known.WUCHANG)
+    assert found[known.MACHINE_HANGZHOU] == found[known.MACHINE_HANGZHOU_HOIST] == ("330106", "330106")
+    assert found[known.MACHINE_FROM_ELSEWHERE] == ("320104", "330106")
+    assert found[known.MACHINE_NANJING] == ("320104", "320104")
+    assert (found[known.MACHINE_JINAN][0], found[known.MACHINE_SHENZHEN][0]) == ("370102", "440305")
+
+
+async def test_project_codes_of_the_story(seeded: Any) -> None:
+    """The contractor's projects in other provinces have codes of their own, by which registers can be asked."""
+    query = "SELECT count(*) FROM zlaq.project p JOIN zlaq.project o USING (project_code) WHERE o.project_no = $1"
+    for no in (known.PROJECT_ELSEWHERE, known.PROJECT_NANJING, known.PROJECT_JINAN, known.PROJECT_SHENZHEN):
+        assert await seeded.fetchval(query, no) == 1
 
 
 async def test_ready_for_use(seeded: Any) -> None:
