@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
@@ -106,6 +107,8 @@ class GraphQLEndpoint:
         if scope["method"] != "POST":
             raise MethodNotAllowed
         subject = await self.authenticator.authenticate(scope["headers"])
+        if subject.officer is not None and scope.get("client"):
+            subject = replace(subject, officer=replace(subject.officer, address=scope["client"][0]))
         require_json(_text(headers.get(b"content-type")))
         # A turn is taken before the body is read, so slow senders count as requests too.
         async with self._gate.turn():

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from adapters.audit_verifier import AuditUnreadable
+from adapters.configured import ConfigurationRefused
+from adapters.credentials import CredentialMissing
 from adapters.postgres.audit import LOST, AuditNotDurable, AuditTampered, HeadsUnavailable, PrivilegesTooWide
 from adapters.postgres.database import DatabaseError
 from adapters.postgres.migrate import MigrationRefused
@@ -35,11 +37,21 @@ COMMANDS: Mapping[str, str] = {
     "schema": "server.commands.schema:schema",
     "policy": "server.commands.policy:policy",
     "audit": "server.commands.audit:audit",
+    "source": "server.commands.source:source",
 }
 EXTENSIONS = "zlaq.commands"
 """Entry points of packages above this one, such as the demo: their commands stand beside ours and replace none."""
 
-USAGE = (SettingRefused, IssuerUnreadable, UnknownRole, KeysRefused, RegistryError, AuditUnreadable)
+USAGE = (
+    SettingRefused,
+    ConfigurationRefused,
+    CredentialMissing,
+    IssuerUnreadable,
+    UnknownRole,
+    KeysRefused,
+    RegistryError,
+    AuditUnreadable,
+)
 """What the caller has set wrong: exit code 2."""
 FAILED = (
     MigrationRefused,

@@ -18,11 +18,11 @@ from resolvers.errors import InvalidDocument, RequestError
 from schema.identifiers import InvalidIdentifier
 from schema.scalars import InvalidScalar
 from server.catalogue import CATALOGUE, Entry
+from server.claims import ClaimsRefused
 from server.identity import (
     AuthorizationRepeated,
     CaseClosed,
     CaseNotInToken,
-    ClaimsRefused,
     PurposeNotInToken,
     TokenExpired,
     TokenNotYetValid,
@@ -86,16 +86,23 @@ NEVER_CROSS: Mapping[str, str] = MappingProxyType(
         "adapters.audit_verifier.AuditUnreadable": "verification is a command",
         "adapters.audit_verifier.MalformedDecision": "verification is a command",
         "adapters.audit_verifier.MalformedPack": "verification is a command",
+        "adapters.configured.ConfigurationRefused": "the configuration is read at start",
+        "adapters.credentials.CredentialMissing": "becomes SourceError where a source is opened",
+        "adapters.front.sql.ColumnUnfit": "becomes SourceBadShape",
         "adapters.postgres.audit.AuditNotDurable": "checked at start",
         "adapters.postgres.audit.AuditTampered": "stops the sealer, after which requests meet AuditUnavailable",
         "adapters.postgres.audit.HeadsUnavailable": "stops the sealer, after which requests meet AuditUnavailable",
         "adapters.postgres.audit.PrivilegesTooWide": "checked at start",
         "adapters.postgres.migrate.MigrationRefused": "migration is a command",
+        "adapters.rest.template.TemplateRefused": "templates are checked when the configuration is read",
+        "adapters.subgraph._NotRecords": "becomes SourceBadShape",
+        "adapters.subgraph.contract.ContractBroken": "becomes SourceBadShape",
         "policy.compile.PolicyRefused": "a revision is compiled before it is taken up",
         "policy.revision.InvalidRevision": "a revision is read before it is taken up",
         "policy.subject.InvalidTerritory": "claims are checked against the tree before",
         "schema.registry.RegistryError": "declarations are resolved at start",
         "server.commands.serve.PortTaken": "before the server listens",
+        "server.commands.source.SourceFailed": "a command's own",
         "server.issuer.IssuerUnreadable": "the demo's issuer is read at start",
         "server.issuer.UnknownRole": "roles are named on the command line",
         "server.keys.KeysRefused": "keys are read at start",

@@ -9,17 +9,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol, Self
 
-from policy.subject import PUBLIC_SUBJECT, Country, Level, NoTerritory, Subject, Territory, territory_of
-from schema.codes import CODE_LISTS
-from schema.identifiers import InvalidIdentifier, parse_department_id, parse_person_no, parse_uscc
-from schema.regions import RegionLevel, Regions, load_regions, prefix
+from policy.subject import PUBLIC_SUBJECT, Subject
+from schema.regions import Regions, load_regions
+from server.claims import SUB, Claims, ClaimsRefused, one_text
 from server.keys import TOKEN_AT_MOST, KeySet, TokenMalformed
 
 if TYPE_CHECKING:
@@ -28,14 +26,6 @@ if TYPE_CHECKING:
 LIFE_AT_MOST_S = 12 * 3600
 CACHED_TOKENS = 4096
 Headers = Iterable[tuple[bytes, bytes]]
-
-
-class ClaimsRefused(Exception):
-    """A claim is missing, unknown, malformed or contradicts another; `claim` names it from a closed list."""
-
-    def __init__(self, claim: str) -> None:
-        super().__init__(claim)
-        self.claim = claim
 
 
 class TokenExpired(Exception):
@@ -170,134 +160,13 @@ class Authenticator:
             raise TokenNotYetValid
         if not 0 < expires - issued <= LIFE_AT_MOST_S:
             raise ClaimsRefused("exp")
-        subject_id = _one("sub", payload.get("sub"), _SUB)
+        subject_id = one_text("sub", payload.get("sub"), SUB)
         if subject_id == PUBLIC_SUBJECT.id:
             raise ClaimsRefused("sub")
         claims = Claims.parse(payload.get("zlaq"))
         return Identity(
             claims.subject(subject_id, self.regions), frozenset(claims.purposes), frozenset(claims.cases), expires
         )
-
-
-_SUB = re.compile(r"[!-)+-~]{1,64}")
-_ROLE = re.compile(r"[a-z][a-z0-9_]{0,63}")
-_PURPOSE = re.compile(r"[A-Z0-9][A-Z0-9_-]{0,63}")
-_CASE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,63}")
-_REGION = re.compile(r"[0-9]{6}")
-_WORD = re.compile(r"[A-Z][A-Z_]{0,31}")
-_LIST_AT_MOST = 32
-
-_OFFICES = frozenset(CODE_LISTS["DeptKind"].by_name)
-_KINDS: Mapping[Level, frozenset[str]] = {
-    **dict.fromkeys((Level.MINISTRY, Level.PROVINCE, Level.CITY, Level.COUNTY), _OFFICES),
-    **{level: frozenset({level.value}) for level in (Level.ENTERPRISE, Level.PERSON, Level.PUBLIC)},
-}
-"""The kinds of each level; who holds no office is of the kind of the level.
-
-A role is written in lower case, so that none can be mistaken for a kind.
-"""
-
-_OFFICE = frozenset({"dept", "roles", "purposes", "cases"})
-_ALLOWED: Mapping[Level, frozenset[str]] = {
-    Level.MINISTRY: _OFFICE,
-    **dict.fromkeys((Level.PROVINCE, Level.CITY, Level.COUNTY), _OFFICE | {"regions"}),
-    Level.ENTERPRISE: frozenset({"enterprise", "roles", "purposes"}),
-    Level.PERSON: frozenset({"person", "roles", "purposes"}),
-    Level.PUBLIC: frozenset(),
-}
-_REQUIRED: Mapping[Level, str | None] = {
-    **dict.fromkeys((Level.MINISTRY, Level.PROVINCE, Level.CITY, Level.COUNTY), "dept"),
-    Level.ENTERPRISE: "enterprise",
-    Level.PERSON: "person",
-    Level.PUBLIC: None,
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Claims:
-    """The claim `zlaq`, every member parsed and allowed at its level."""
-
-    level: Level
-    kind: str
-    roles: tuple[str, ...]
-    regions: tuple[str, ...]
-    dept: str | None
-    enterprise: str | None
-    person: str | None
-    purposes: tuple[str, ...]
-    cases: tuple[str, ...]
-
-    @classmethod
-    def parse(cls, claim: object) -> Claims:
-        """Parse the claim; anything not expected is `ClaimsRefused`, for it may be a right that was meant to narrow."""
-        if not isinstance(claim, dict) or not claim.keys() <= set(cls.__slots__):
-            raise ClaimsRefused("zlaq")
-        word = _one("zlaq.level", claim.get("level"), _WORD)
-        if word not in Level.__members__:
-            raise ClaimsRefused("zlaq.level")
-        level = Level(word)
-        kind = _one("zlaq.kind", claim.get("kind"), _WORD)
-        if kind not in _KINDS[level]:
-            raise ClaimsRefused("zlaq.kind")
-        parsed = cls(
-            level,
-            kind,
-            _many("zlaq.roles", claim, _ROLE),
-            _many("zlaq.regions", claim, _REGION),
-            _identifier("zlaq.dept", claim, parse_department_id),
-            _identifier("zlaq.enterprise", claim, parse_uscc),
-            _identifier("zlaq.person", claim, parse_person_no),
-            _many("zlaq.purposes", claim, _PURPOSE),
-            _many("zlaq.cases", claim, _CASE),
-        )
-        for name in ("roles", "regions", "dept", "enterprise", "person", "purposes", "cases"):
-            missing = not getattr(parsed, name)
-            if missing if name == _REQUIRED[level] else not missing and name not in _ALLOWED[level]:
-                raise ClaimsRefused(f"zlaq.{name}")
-        return parsed
-
-    def subject(self, subject_id: str, regions: Regions) -> Subject:
-        """The subject of these claims, without purpose or case."""
-        return Subject(
-            subject_id,
-            self.level,
-            self.kind,
-            self._territory(regions),
-            tuple(sorted(self.roles)),
-            self.dept,
-            self.enterprise,
-            self.person,
-        )
-
-    def _territory(self, regions: Regions) -> Territory:
-        if self.level is Level.MINISTRY:
-            return Country()
-        if "regions" not in _ALLOWED[self.level]:
-            return NoTerritory()
-        if not self.regions or not all(_stands_at(code, self.level, regions) for code in self.regions):
-            raise ClaimsRefused("zlaq.regions")
-        return territory_of(self.regions)
-
-
-def _stands_at(code: str, level: Level, regions: Regions) -> bool:
-    """Whether a department of this level may have this node as its territory: by the node's own level, not its digits.
-
-    A Beijing district has a code of the second tier and is a county; a zone is a city or a county by its tier.
-    """
-    node = regions.nodes.get(code)
-    if node is None or not node.in_scope:
-        return False
-    match node.level:
-        case RegionLevel.PROVINCE:
-            return level is Level.PROVINCE
-        case RegionLevel.PREFECTURE | RegionLevel.CORPS_DIVISION:
-            return level is Level.CITY
-        case RegionLevel.COUNTY:
-            return level is Level.COUNTY
-        case RegionLevel.ZONE:
-            return level is (Level.CITY if len(prefix(code)) == 4 else Level.COUNTY)
-        case _:
-            return False
 
 
 def _read(headers: Headers) -> dict[bytes, str]:
@@ -351,33 +220,3 @@ def _names(aud: object, audience: str) -> bool:
     if isinstance(aud, list):
         return all(isinstance(one, str) for one in aud) and audience in aud
     return aud == audience
-
-
-def _one(claim: str, value: object, form: re.Pattern[str]) -> str:
-    if not isinstance(value, str) or value == "-" or form.fullmatch(value) is None:
-        raise ClaimsRefused(claim)
-    return value
-
-
-def _many(claim: str, claims: Mapping[str, object], form: re.Pattern[str]) -> tuple[str, ...]:
-    listed = claims.get(claim.removeprefix("zlaq."), [])
-    if not isinstance(listed, list) or len(listed) > _LIST_AT_MOST:
-        raise ClaimsRefused(claim)
-    values = tuple(_one(claim, value, form) for value in listed)
-    if len(set(values)) < len(values):
-        raise ClaimsRefused(claim)
-    return values
-
-
-def _identifier(claim: str, claims: Mapping[str, object], parse: Callable[[str], str]) -> str | None:
-    name = claim.removeprefix("zlaq.")
-    if name not in claims:
-        return None
-    value = claims[name]
-    try:
-        # Only the canonical spelling: an issuer that writes another one has not parsed it.
-        if isinstance(value, str) and parse(value) == value:
-            return value
-    except InvalidIdentifier:
-        pass
-    raise ClaimsRefused(claim)

@@ -31,7 +31,7 @@ class Event(Enum):
     REQUEST = (logging.INFO, ("request", "subject", "document", "status", "code", "ms"))
     REFUSED = (logging.INFO, ("request", "status", "code", "ms"))
     FAILED = (logging.ERROR, ("request", "code", "exception"))
-    SOURCE_FAILED = (logging.WARNING, ("request", "source", "code", "ms"))
+    SOURCE_FAILED = (logging.WARNING, ("source", "service", "code", "ms"))
     POLICY_PUBLISHED = (logging.INFO, ("revision", "rules"))
     POLICY_REFUSED = (logging.ERROR, ("revision", "findings"))
     AUDIT_SEALED = (logging.DEBUG, ("records", "lag_ms"))
@@ -126,6 +126,10 @@ class Metrics:
         self.in_flight = Gauge("zlaq_requests_in_flight", "Requests being executed.", registry=own)
         self.waiting = Gauge("zlaq_requests_waiting", "Requests waiting for a turn.", registry=own)
         self.plans = Counter("zlaq_plan_cache", "Look-ups in the plan cache.", ("result",), registry=own)
+        self.fetches = Counter("zlaq_source_fetches", "Batches asked of sources.", ("source", "outcome"), registry=own)
+        self.fetch_seconds = Histogram(
+            "zlaq_source_seconds", "Time of a batch.", ("source",), registry=own, buckets=_EDGES
+        )
         self._counters: dict[tuple[int, str], Counter] = {}
         self.policy = Info("zlaq_policy", "The policy revision in force.", registry=own)
 
@@ -137,6 +141,13 @@ class Metrics:
             counter = self._counters[status, code] = self.requests.labels(str(status), code)
         counter.inc()
         self.seconds.observe(seconds)
+
+    def fetched(self, source: str, service: str, outcome: str, seconds: float) -> None:
+        """Count a batch asked of a source; what failed is logged, without a word of the source's."""
+        self.fetches.labels(source, outcome).inc()
+        self.fetch_seconds.labels(source).observe(seconds)
+        if outcome not in ("ok", "stale", "cancelled"):
+            log(Event.SOURCE_FAILED, source=source, service=service, code=outcome, ms=round(seconds * 1000, 3))
 
     def planned(self, *, hit: bool) -> None:
         """Count a look-up in the plan cache."""

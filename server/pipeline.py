@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from policy.subject import Level, Subject
+from resolvers.complete import FieldError
 from resolvers.errors import IntrospectionOff
-from resolvers.execute import Asked, Executed, Executor, FieldError
+from resolvers.execute import Asked, Executed, Executor
 from resolvers.plan import Introspection
 from server.catalogue import CATALOGUE
 from server.errors import error_json
@@ -26,7 +27,7 @@ from server.errors import error_json
 if TYPE_CHECKING:
     from policy.decide import Snapshot
     from resolvers.document import DocumentCache
-    from resolvers.plan import Planner
+    from resolvers.planner import Planner
     from resolvers.prepared import Compiler, Granted, PreparedDocuments
 
 
@@ -88,8 +89,9 @@ class Pipeline:
         if subject.level is Level.PUBLIC and not self.public_introspection:
             refuse_introspection(granted)
         asked = Asked(
-            request_id, audit_subject(subject), subject.id, document.hash, snapshot.revision.id, variables, until
-        )
+            request_id, audit_subject(subject), subject.id, document.hash, snapshot.revision.id, variables, until,
+            subject.officer,
+        )  # fmt: skip
         return granted, asked
 
 
@@ -121,7 +123,10 @@ def assemble(executed: Executed, request_id: str) -> bytes:
     parts = [b'{"data":', executed.data]
     if executed.errors:
         parts += [b',"errors":', orjson.dumps([_field_error(error, request_id) for error in executed.errors])]
-    parts += [b',"extensions":', executed.extensions, b"}"]
+    extensions = executed.extensions
+    if executed.sources:
+        extensions = extensions[:-1] + b',"sources":' + orjson.dumps(executed.sources) + b"}"
+    parts += [b',"extensions":', extensions, b"}"]
     return b"".join(parts)
 
 

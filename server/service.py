@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Self
 
 import orjson
 
+from adapters.configured import load_configuration
 from adapters.postgres.audit import AuditTampered, HeadsUnavailable, Sealer, check_durable
 from adapters.postgres.cases import PostgresCases
 from adapters.postgres.columns import drift
 from adapters.postgres.database import Database, DatabaseUnavailable
 from adapters.postgres.migrate import actual_columns
 from adapters.postgres.policies import PostgresPolicyStore, StoredRevision
+from adapters.register import SourceRegister
+from adapters.sources import open_sources
 from policy.compile import PolicyRefused
 from policy.decide import Snapshot, build_snapshot
 from policy.revision import InvalidRevision, parse_revision
@@ -24,7 +27,7 @@ from resolvers.execute import Executor
 from resolvers.extent import Limits
 from resolvers.introspection import Introspector
 from resolvers.outputs import Budget
-from resolvers.plan import Planner
+from resolvers.planner import Planner
 from resolvers.prepared import PreparedDocuments
 from schema.registry import Registry, load_registry
 from schema.sdl import build_schema
@@ -54,10 +57,10 @@ class SchemaDrift(Exception):
 class Service:
     """One per process; made by `open`, closed by leaving it."""
 
-    def __init__(self, settings: Settings, registry: Registry, sources: Mapping[str, Source]) -> None:
+    def __init__(self, settings: Settings, registry: Registry, sources: Mapping[str, Source], metrics: Metrics) -> None:
         self.settings = settings
         self.registry = registry
-        self.metrics = Metrics()
+        self.metrics = metrics
         self.snapshot: Snapshot | None = None
         self.schema = build_schema(registry)
         self.database = Database(
@@ -85,7 +88,9 @@ class Service:
             PreparedDocuments(schema),
             Planner(registry, schema, self.schema.sdl, Budget(settings.max_cost, settings.max_rows_bytes)),
             self.database,
-            Executor(registry, self.database, sources, cursor_key, Introspector(schema)),
+            Executor(
+                registry, self.database, {**sources, "zlaq": SourceRegister(sources)}, cursor_key, Introspector(schema)
+            ),
             settings.request_deadline_ms / 1000,
             settings.public_introspection,
         )
@@ -97,25 +102,32 @@ class Service:
     ) -> AsyncIterator[Self]:
         """Check the database, read the policy in force, start sealing; everything is closed again at the end.
 
-        Raises `SchemaDrift`, `DatabaseUnavailable`, or what the audit's checks raise; never starts half-ready.
+        Raises `SchemaDrift`, `DatabaseUnavailable`, `ConfigurationRefused`, or what the audit's checks raise; never
+        starts half-ready.
         """
         registry = load_registry(*settings.entity_packages, *entity_packages)
-        service = cls(settings, registry, sources or {})
-        await service.database.open()
-        tasks = [asyncio.create_task(service._follow_policy())]
-        try:
-            await service._check()
-            stored = await service._policies.current()
-            if stored is not None:
-                service._take(stored)
-            tasks.append(asyncio.create_task(service._seal()))
-            yield service
-        finally:
-            service._stopping.set()
-            tasks[0].cancel()
-            await asyncio.wait(tasks, timeout=_DRAIN_SECONDS)
-            await service.database.close()
-            await service._policies.close()
+        metrics = Metrics()
+        async with AsyncExitStack() as stack:
+            connected = dict(sources or {})
+            if settings.sources is not None:
+                configuration = load_configuration(settings.sources, registry)
+                connected |= await stack.enter_async_context(open_sources(configuration, registry, metrics.fetched))
+            service = cls(settings, registry, connected, metrics)
+            await service.database.open()
+            tasks = [asyncio.create_task(service._follow_policy())]
+            try:
+                await service._check()
+                stored = await service._policies.current()
+                if stored is not None:
+                    service._take(stored)
+                tasks.append(asyncio.create_task(service._seal()))
+                yield service
+            finally:
+                service._stopping.set()
+                tasks[0].cancel()
+                await asyncio.wait(tasks, timeout=_DRAIN_SECONDS)
+                await service.database.close()
+                await service._policies.close()
 
     async def answer(self, question: Question, subject: Subject, request_id: str) -> Answer:
         """Answer one operation; whatever goes wrong is in the answer, as the error catalogue has it."""

@@ -171,6 +171,9 @@ class Settings:
     audit_heads: Path | None = field(
         default=None, metadata=_meta("file outside the database to which heads of the audit chain are appended", _path)
     )
+    sources: Path | None = field(
+        default=None, metadata=_meta("file that declares the connected systems (sources.toml)", _path)
+    )
     log_level: str = field(default="INFO", metadata=_meta("DEBUG, INFO, WARNING or ERROR", _log_level))
     entity_packages: tuple[str, ...] = field(
         default=(), metadata=_meta("Python packages with an operator's own entities, comma between them", _packages)

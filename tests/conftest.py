@@ -10,6 +10,7 @@ import pytest
 
 from adapters.postgres.migrate import migrate
 from adapters.postgres.policies import PostgresPolicyStore
+from demo.counterparts import Counterparts, start
 from demo.embedded import EmbeddedPostgres
 from demo.seed.load import load
 from policy.revision import Revision, load_default, revision_texts
@@ -44,6 +45,13 @@ async def database(postgres: EmbeddedPostgres) -> str:
     await load(dsn, 0.001)
     await publish(dsn, load_default())
     return dsn
+
+
+@pytest.fixture(scope="session")
+def counterparts(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Counterparts]:
+    """The systems that sources.toml leads to, as processes, started once; who changes one resets it."""
+    with start(tmp_path_factory.mktemp("counterparts"), postgres.dsn) as running:
+        yield running
 
 
 async def publish(dsn: str, revision: Revision) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from policy.subject import PUBLIC_SUBJECT, Country, Level, NoTerritory, Prefixes
 from server import identity
+from server.claims import ClaimsRefused
 from server.errors import entry_for, error_json
 from server.identity import NoCases
 from tests.server.tokens import (
@@ -337,7 +338,7 @@ async def test_a_refused_token_is_not_remembered():
 async def test_nothing_of_a_token_stands_in_the_refusal():
     secret = "SECRET-VALUE-17"
     for zlaq in (COUNTY | {"dept": secret}, COUNTY | {secret: 1}, COUNTY | {"roles": [secret]}):
-        with pytest.raises(identity.ClaimsRefused) as raised:
+        with pytest.raises(ClaimsRefused) as raised:
             await authenticator().authenticate(bearer(sign(payload(zlaq))))
         told = json.dumps(error_json(entry_for(raised.value), "r", detail=str(raised.value)))
         assert secret not in told + str(raised.value) + repr(raised.value)

@@ -34,6 +34,7 @@ def test_every_setting_is_read():
         "ZLAQ_DEMO_ISSUER": "/run/issuer.json",
         "ZLAQ_AUDIT_HEADS": "/run/heads",
         "ZLAQ_PUBLIC_INTROSPECTION": "1",
+        "ZLAQ_SOURCES": "/run/sources.toml",
         "ZLAQ_LOG_LEVEL": "DEBUG",
         "ZLAQ_ENTITY_PACKAGES": "own.entities,other",
     } | TRUST

@@ -13,12 +13,12 @@ from demo.seed import wellknown
 from demo.tokens import AUDIENCE, ISSUER, JWKS_FILE, QUERY, prepare, roles
 from policy.subject import PUBLIC_SUBJECT, Country, Level, NoTerritory, Prefixes, Subject
 from schema.regions import load_regions
+from server.claims import ClaimsRefused
 from server.identity import (
     Authenticator,
     AuthorizationRepeated,
     CaseClosed,
     CaseNotInToken,
-    ClaimsRefused,
     PurposeNotInToken,
     TokenExpired,
     WrongAudience,
