@@ -46,6 +46,7 @@ fragment Facts on Project {{
   status
   totalInvestment
   contractor {{ name contactName contactMobile }}
+  siteStatus {{ state workersOnSite safetyOfficer provenance {{ source asOf stale }} }}
   inspections(first: 1) {{
     inspectionNo
     inspectedOn

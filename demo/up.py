@@ -51,7 +51,9 @@ def up(scale: float, root: Path | None) -> None:
         signal.signal(number, _interrupt)
     database = EmbeddedPostgres("demo", root=root)
     state = database.data_directory.parent / "demo-state"
-    own = "ZLAQ_DATABASE_URL" not in os.environ
+    # A terminal that has read the environment file names the demo's own database and sources, as if it had not.
+    own = os.environ.get("ZLAQ_DATABASE_URL", database.dsn) == database.dsn
+    ours = str(state / "counterparts" / "sources.toml")
     try:
         # Before anything is started: nothing would have to be taken back.
         listening = listen(_settings("postgresql://", state))
@@ -63,7 +65,7 @@ def up(scale: float, root: Path | None) -> None:
         with contextlib.ExitStack() as stack:
             connected = {}
             # One of them makes a database, which is not for somebody else's server; and an operator's own file wins.
-            if own and "ZLAQ_SOURCES" not in os.environ:
+            if own and os.environ.get("ZLAQ_SOURCES", ours) == ours:
                 click.echo("starting counterparts ...", err=True)
                 systems = stack.enter_context(counterparts.start(state / "counterparts", dsn))
                 connected = {"ZLAQ_SOURCES": str(systems.sources)}

@@ -78,6 +78,15 @@ class Wanted:
     sight: Sight
 
 
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A token whose key has been asked for; without `wanted` it is a walk, whose future is its value."""
+
+    place: Place
+    wanted: Wanted | None
+    future: asyncio.Future[Any]
+
+
 @dataclass(slots=True)
 class Completion:
     """One request's completion; `run` sends a later statement of the plan with its binding's keys."""
@@ -119,53 +128,51 @@ class Completion:
             cursor = self.statements[index].cursor
             walk = cursor.walk if cursor else self.names[index]
             return b'"' + self.cursors.write(token.values, walk).encode() + b'"'
-        return orjson.dumps(values[index, id(token)].shown)
+        value = values.get((index, id(token)))
+        return b"null" if value is None else orjson.dumps(value.shown)
 
     async def _values(
         self, pieces: Mapping[int, Sequence[Pieces | None]], places: Mapping[int, Sequence[Path]]
     ) -> dict[tuple[int, int], Value]:
         """The values of all tokens: keys are asked for first, all together, and shown when every source has spoken."""
-        values: dict[tuple[int, int], Value] = {}
-        asked: list[tuple[tuple[int, int], Place, Wanted, asyncio.Future[Outcome]]] = []
-        walks: list[tuple[tuple[int, int], Place, asyncio.Task[Value]]] = []
+        begun: dict[tuple[int, int], Begun] = {}
         for index, cut_answers in pieces.items():
             for token in (token for piece in cut_answers if piece is not None for token in piece.tokens):
-                if not isinstance(token, Token):
-                    continue
-                slot, key = self.statements[index].slots[token.slot], (index, id(token))
-                place = Place(self.statements[index], slot, token, places.get(index, ()))
-                values[key] = Value()
-                if slot.walk is not None:
-                    walks.append((key, place, asyncio.ensure_future(self._walk(slot, token, place.path))))
-                    continue
-                try:
-                    wanted = self._wanted(index, slot, token)
-                except SourceError as error:
-                    self.errors.append(FieldError(place.path, error))
-                    continue
-                if wanted is not None:
-                    key_asked = orjson.loads(token.key)[0] if slot.compares else token.key
-                    asked.append((key, place, wanted, self.records.load(wanted.source, wanted.fetch, key_asked)))
-        waiting: list[asyncio.Future[Any]] = [*(future for *_, future in asked), *(task for *_, task in walks)]
-        if waiting:
-            # Not awaited one by one: cancelling one waiter would cancel the batch that others share.
-            await asyncio.wait(waiting)
-        for key, place, wanted, future in asked:
-            try:
-                values[key] = self._record(place, wanted, future.result())
-            except SourceError as error:
-                self._spoil(place.path, error)
-        refused = [failed for *_, task in walks if (failed := task.exception()) is not None]
-        if refused:
-            raise refused[0]
-        for key, _, task in walks:
-            values[key] = task.result()
-        return values
+                if isinstance(token, Token):
+                    statement = self.statements[index]
+                    place = Place(statement, statement.slots[token.slot], token, places.get(index, ()))
+                    found = self._begin(index, place)
+                    if found is not None:
+                        begun[index, id(token)] = found
+        if begun:
+            await _ended(list(begun.values()))
+        return {key: self._value(one) for key, one in begun.items()}
 
-    def _spoil(self, path: Path, error: SourceError) -> None:
-        if isinstance(error, SourceBadShape):
-            self.records.spoiled(error.source, error)
-        self.errors.append(FieldError(path, error))
+    def _begin(self, index: int, place: Place) -> Begun | None:
+        slot, token = place.slot, place.token
+        if slot.walk is not None:
+            return Begun(place, None, asyncio.ensure_future(self._walk(slot, token, place.path)))
+        try:
+            wanted = self._wanted(index, slot, token)
+        except SourceError as error:
+            self.errors.append(FieldError(place.path, error))
+            return None
+        if wanted is None:
+            return None
+        key = orjson.loads(token.key)[0] if slot.compares else token.key
+        return Begun(place, wanted, self.records.load(wanted.source, wanted.fetch, key))
+
+    def _value(self, begun: Begun) -> Value:
+        if begun.wanted is None:
+            walked: Value = begun.future.result()
+            return walked
+        try:
+            return self._record(begun.place, begun.wanted, begun.future.result())
+        except SourceError as error:
+            if isinstance(error, SourceBadShape):
+                self.records.spoiled(error.source, error)
+            self.errors.append(FieldError(begun.place.path, error))
+            return Value()
 
     def _wanted(self, index: int, slot: RemoteSlot, token: Token) -> Wanted | None:
         """Whom to ask for what, the same for all rows of one verdict; `None` where nothing may be shown."""
@@ -348,3 +355,17 @@ async def together(run: Callable[[int], Coroutine[Any, Any, list[bytes | None]]]
         if isinstance(result, BaseException):
             raise result
     return {i: r for i, r in zip(indexes, results, strict=True) if not isinstance(r, BaseException)}
+
+
+async def _ended(begun: Sequence[Begun]) -> None:
+    walks = [one.future for one in begun if one.wanted is None]
+    try:
+        # Not awaited one by one: cancelling one waiter would cancel the batch that others share.
+        await asyncio.wait([one.future for one in begun])
+    except asyncio.CancelledError:
+        for walk in walks:
+            walk.cancel()
+        raise
+    for walk in walks:
+        # Looked at, so that of several refusals none is reported as forgotten.
+        walk.exception()

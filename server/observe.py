@@ -34,9 +34,7 @@ class Event(Enum):
     SOURCE_FAILED = (logging.WARNING, ("source", "service", "code", "ms"))
     POLICY_PUBLISHED = (logging.INFO, ("revision", "rules"))
     POLICY_REFUSED = (logging.ERROR, ("revision", "findings"))
-    AUDIT_SEALED = (logging.DEBUG, ("records", "lag_ms"))
     AUDIT_FAILED = (logging.ERROR, ("exception",))
-    NOT_READY = (logging.WARNING, ("part",))
 
     def __init__(self, level: int, facts: tuple[str, ...]) -> None:
         self.level = level
@@ -125,7 +123,6 @@ class Metrics:
         self.seconds = Histogram("zlaq_request_seconds", "Time to answer a request.", registry=own, buckets=_EDGES)
         self.in_flight = Gauge("zlaq_requests_in_flight", "Requests being executed.", registry=own)
         self.waiting = Gauge("zlaq_requests_waiting", "Requests waiting for a turn.", registry=own)
-        self.plans = Counter("zlaq_plan_cache", "Look-ups in the plan cache.", ("result",), registry=own)
         self.fetches = Counter("zlaq_source_fetches", "Batches asked of sources.", ("source", "outcome"), registry=own)
         self.fetch_seconds = Histogram(
             "zlaq_source_seconds", "Time of a batch.", ("source",), registry=own, buckets=_EDGES
@@ -148,10 +145,6 @@ class Metrics:
         self.fetch_seconds.labels(source).observe(seconds)
         if outcome not in ("ok", "stale", "cancelled"):
             log(Event.SOURCE_FAILED, source=source, service=service, code=outcome, ms=round(seconds * 1000, 3))
-
-    def planned(self, *, hit: bool) -> None:
-        """Count a look-up in the plan cache."""
-        self.plans.labels("hit" if hit else "miss").inc()
 
     def exposition(self) -> bytes:
         """The body of `/metrics`, as text/plain; version=0.0.4."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from server import observe
 from server.identity import Authenticator, NoCases
 from server.issuer import PUBLIC, TTL_S, Issuer
 from server.pipeline import Question
@@ -90,6 +91,8 @@ def query(asked: Asked) -> None:
 
     async def ask() -> bytes:
         settings = Settings.from_environment(os.environ)
+        # What fails at a source stands in the answer.
+        observe.configure("ERROR")
         subject = await _subject(settings, asked.role, asked.purpose)
         async with Service.open(settings, *settings.entity_packages) as service:
             return (await service.answer(asked.question, subject, f"cli-{secrets.token_hex(8)}")).body

@@ -30,15 +30,19 @@ if TYPE_CHECKING:
     from adapters.configuration import Configuration
 
 
+_NO_DATABASE = {"ZLAQ_DATABASE_URL": "postgresql://"}
+"""For commands that speak to the source alone."""
+
+
 class SourceFailed(click.ClickException):
     """A source did not do what was asked; the text is our own words."""
 
     def __init__(self, error: SourceError) -> None:
-        super().__init__(f"{error.name}: {error.reason or 'no answer'}")
+        super().__init__(f"{error.source}: {error.name}: {error.reason or 'no answer'}")
 
 
-def _configured() -> tuple[Settings, Registry, Configuration]:
-    settings = Settings.from_environment(os.environ)
+def _configured(**assumed: str) -> tuple[Settings, Registry, Configuration]:
+    settings = Settings.from_environment({**assumed, **os.environ})
     if settings.sources is None:
         raise SettingRefused("ZLAQ_SOURCES is not set: no system is connected")
     registry = load_registry(*settings.entity_packages)
@@ -58,7 +62,7 @@ def source() -> None:
 @source.command("list")
 def list_sources() -> None:
     """The systems of the configuration, and what each offers."""
-    _, _, configuration = _configured()
+    _, _, configuration = _configured(**_NO_DATABASE)
     for name, config in sorted(configuration.source.items()):
         click.echo(f"{name}  {config.title}  covers {', '.join(config.covers)}")
         for coordinate in sorted(config.service):
@@ -69,7 +73,7 @@ def list_sources() -> None:
 @click.argument("name")
 def check(name: str) -> None:
     """Get in touch with the source NAME step by step; ends at the first step that fails, with exit code 1."""
-    _, registry, configuration = _configured()
+    _, registry, configuration = _configured(**_NO_DATABASE)
     _known(configuration, name)
 
     async def run() -> None:
@@ -92,7 +96,7 @@ def sample(name: str, service: str | None, keys: tuple[str, ...]) -> None:
 
     Personal, conditional and restricted values are masked on both sides.
     """
-    _, registry, configuration = _configured()
+    _, registry, configuration = _configured(**_NO_DATABASE)
     _known(configuration, name)
     offered = configuration.source[name].service
     if service is not None and service not in offered:

@@ -25,10 +25,10 @@ def test_an_event_is_a_line_of_its_facts(lines):
     assert "u1" not in str(line)
 
 
-@pytest.mark.parametrize("facts", [{}, {"part": "a", "query": "{a}"}, {"query": "{a}"}])
+@pytest.mark.parametrize("facts", [{}, {"exception": "a", "query": "{a}"}, {"query": "{a}"}])
 def test_facts_are_exactly_those_of_the_event(facts):
     with pytest.raises(TypeError):
-        log(Event.NOT_READY, **facts)
+        log(Event.AUDIT_FAILED, **facts)
 
 
 def test_every_event_names_its_facts_once():
@@ -68,12 +68,13 @@ def test_metrics():
     metrics = Metrics()
     metrics.answered(200, "OK", 0.01)
     metrics.answered(400, "ZQ111", 0.01)
-    metrics.planned(hit=True)
+    metrics.fetched("hubei", "Project.siteStatus", "SOURCE_TIMEOUT", 0.8)
     metrics.policy.info({"revision": "abc"})
     text = metrics.exposition().decode()
     for line in (
         'zlaq_requests_total{code="ZQ111",status="400"} 1.0',
-        'zlaq_plan_cache_total{result="hit"} 1.0',
+        'zlaq_source_fetches_total{outcome="SOURCE_TIMEOUT",source="hubei"} 1.0',
+        'zlaq_source_seconds_count{source="hubei"} 1.0',
         'zlaq_policy_info{revision="abc"} 1.0',
         "zlaq_request_seconds_count 2.0",
         "zlaq_requests_in_flight 0.0",
