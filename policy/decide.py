@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from operator import attrgetter
 from typing import Final
@@ -23,6 +23,7 @@ from policy.row import Row
 from policy.subject import Subject
 from schema.declare import Relation
 from schema.predicate import ALWAYS, NEVER, Predicate, Value, holds
+from schema.regions import prefix
 from schema.registry import Entity, Field, Registry
 
 DECISIONS_AT_MOST: Final = 8_000
@@ -71,6 +72,7 @@ class Decision:
         self._compiler = compiler
         self._objects = objects
         self._rights = compiler.rights(subject, interval[0])
+        self._nodes = subject.nodes
         self._compiled: dict[tuple[Signature, tuple[tuple[str, Value], ...], str], Compiled] = {}
         self._rows: dict[str, Verdict] = {}
         self._verdicts: dict[tuple[str, Signature | None], Verdict] = {}
@@ -113,9 +115,12 @@ class Decision:
     def covered(self, coordinate: str, act: str, codes: Sequence[str]) -> bool:
         """Whether the act is allowed for whatever a source has of these regions: ordinary records of no known holder.
 
-        For remote values without a governing record; what only an owner, holder or case could open is denied.
+        For remote values without a governing record: every relation that a record of the regions could have to the
+        subject must allow it, and what only an owner, holder or case could open is denied.
         """
-        return codes != () and all(self.check(coordinate, act, Row(manage=code, site=code)) for code in codes)
+        return codes != () and all(
+            self.check(coordinate, act, row) for code in codes for row in _representatives(code, self._nodes)
+        )
 
     def _visible(self, entity: Entity) -> Verdict:
         row = self.row(entity)
@@ -138,6 +143,25 @@ class Decision:
             found = self._compiler.compile(self._rights, coordinate, signature, act)
             self._compiled[key] = found
         return found
+
+
+def _representatives(code: str, nodes: tuple[str, ...]) -> Iterator[Row]:
+    """A row of each relation that records of a region may have to a subject: the region itself, one below that is
+    nobody's node, and where the subject stands below, its own, one below it, and one that only lies there."""
+    below = _below(code)
+    yield Row(manage=code, site=code)
+    yield Row(manage=below, site=below)
+    for node in nodes:
+        if node != code and node.startswith(prefix(code)):
+            yield Row(manage=node, site=node)
+            yield Row(manage=_below(node), site=_below(node))
+            yield Row(manage=below, site=node)
+
+
+def _below(code: str) -> str:
+    """A code below a node that no node has; a county's own, below which there is nothing."""
+    own = prefix(code)
+    return (own + "98").ljust(6, "0") if len(own) < 6 else code
 
 
 class Snapshot:

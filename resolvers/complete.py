@@ -12,6 +12,7 @@ import orjson
 from adapters.base import (
     Fetch,
     OfficerMissing,
+    Rows,
     Source,
     SourceBadShape,
     SourceError,
@@ -21,70 +22,19 @@ from adapters.base import (
 )
 from resolvers.bind import Binding
 from resolvers.cursors import Cursors
+from resolvers.places import Answers, Begun, FieldError, Path, Place, Value, Wanted, together
 from resolvers.plan import Statement
 from resolvers.remote import Outcome, RemoteRecords, Sources
 from resolvers.remote_values import Lead, Showing, record_region
-from resolvers.slots import RemoteSlot, Sight, asked_fields, path_of
+from resolvers.slots import RemoteSlot, Sight, asked_fields
 from resolvers.splice import Cursor, Pieces, Token, cut
 from resolvers.walk import Page, Position, merge
 from schema.officer import Officer
 
-Path = tuple[str | int, ...]
-Answers = dict[int, list[bytes | None]]
-"""What each statement that has run answered, by its place in the plan."""
-
-
-@dataclass(frozen=True, slots=True)
-class FieldError:
-    """A remote value that could not be had."""
-
-    path: Path
-    error: SourceError
-
-
-@dataclass(slots=True)
-class Value:
-    """What a token is replaced by: ready to be written once its leads are filled."""
-
-    shown: Any = None
-    leads: Sequence[Lead] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A token's place in the answer; where it stands is worked out only when it must be said."""
-
-    statement: Statement
-    slot: RemoteSlot
-    token: Token
-    places: Sequence[Path]
-
-    @property
-    def path(self) -> Path:
-        """The response path."""
-        if self.statement.after is None:
-            return tuple(path_of(self.slot.path, self.token.ordinals))
-        # The first position is that of the record that was led to; its own place was noted when its key came.
-        position, *rest = self.token.ordinals
-        return (*self.places[position], *path_of(self.slot.path[len(self.statement.after) :], rest))
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """Whom a token's key is asked of, for what, and what may be seen of the answer."""
-
-    source: Source
-    fetch: Fetch
-    sight: Sight
-
-
-@dataclass(frozen=True, slots=True)
-class Begun:
-    """A token whose key has been asked for; without `wanted` it is a walk, whose future is its value."""
-
-    place: Place
-    wanted: Wanted | None
-    future: asyncio.Future[Any]
+_SHOWN_AT_A_TIME = 100
+_REASON_AT_MOST = 200
+_BLANK = "\u115f\u1160\u3164\uffa0"
+"""Letters of Unicode that look like nothing."""
 
 
 @dataclass(slots=True)
@@ -136,22 +86,35 @@ class Completion:
     ) -> dict[tuple[int, int], Value]:
         """The values of all tokens: keys are asked for first, all together, and shown when every source has spoken."""
         begun: dict[tuple[int, int], Begun] = {}
-        for index, cut_answers in pieces.items():
-            for token in (token for piece in cut_answers if piece is not None for token in piece.tokens):
-                if isinstance(token, Token):
-                    statement = self.statements[index]
-                    place = Place(statement, statement.slots[token.slot], token, places.get(index, ()))
-                    found = self._begin(index, place)
-                    if found is not None:
-                        begun[index, id(token)] = found
+        found = [
+            (index, Place(statement, statement.slots[token.slot], token, places.get(index, ())))
+            for index, cut_answers in pieces.items()
+            for statement in (self.statements[index],)
+            for piece in cut_answers
+            if piece is not None
+            for token in piece.tokens
+            if isinstance(token, Token)
+        ]
+        # All cursors are read before anybody is asked, so that a bad one costs no call.
+        positions = {id(place): self._position(place.slot, place.token) for _, place in found if place.slot.walk}
+        for index, place in found:
+            one = self._begin(index, place, positions.get(id(place)))
+            if one is not None:
+                begun[index, id(place.token)] = one
         if begun:
             await _ended(list(begun.values()))
-        return {key: self._value(one) for key, one in begun.items()}
+        values: dict[tuple[int, int], Value] = {}
+        for number, (key, one) in enumerate(begun.items(), start=1):
+            values[key] = self._value(one)
+            if number % _SHOWN_AT_A_TIME == 0:
+                # Other requests, and this one's deadline, have their turn.
+                await asyncio.sleep(0)
+        return values
 
-    def _begin(self, index: int, place: Place) -> Begun | None:
+    def _begin(self, index: int, place: Place, position: Position | None) -> Begun | None:
         slot, token = place.slot, place.token
-        if slot.walk is not None:
-            return Begun(place, None, asyncio.ensure_future(self._walk(slot, token, place.path)))
+        if position is not None:
+            return Begun(place, None, asyncio.ensure_future(self._walk(slot, token, place.path, position)))
         try:
             wanted = self._wanted(index, slot, token)
         except SourceError as error:
@@ -202,20 +165,15 @@ class Completion:
         path = place.path if showing.leads_on else ()
         if not slot.is_list:
             record = outcome.values.get(key)
-            shown: Any = (
-                None
-                if record is None
-                else showing.shown(record, self._narrowed(wanted.sight, record, token.manage), path)
-            )
-            return Value(shown, showing.leads)
+            sight = self._narrowed(slot, wanted.sight, record, token.manage)
+            return Value(None if record is None or sight is None else showing.shown(record, sight, path), showing.leads)
         records = outcome.lists.get(key, ())
         if not isinstance(records, list | tuple):
             raise SourceBadShape(wanted.source.name, "a list's records are no list")
-        listed = [
-            showing.shown(record, self._narrowed(wanted.sight, record, token.manage), (*path, i))
-            for i, record in enumerate(records[: self._first(slot)])
-        ]
-        return Value(listed, showing.leads)
+        seen = [(record, self._narrowed(slot, wanted.sight, record, token.manage)) for record in records]
+        visible = [(record, sight) for record, sight in seen if sight is not None][: self._first(slot)]
+        shown = [showing.shown(record, sight, (*path, i)) for i, (record, sight) in enumerate(visible)]
+        return Value(shown, showing.leads)
 
     def _first(self, slot: RemoteSlot) -> int:
         if slot.first is None:
@@ -226,14 +184,17 @@ class Completion:
         if not slot.officer:
             return Fetch(slot.coordinate, (), fields, window)
         reason = str(self.binding.value(slot.reason)).strip() if slot.reason is not None else ""
-        if self.officer is None or not reason:
+        if self.officer is None or not _says_something(reason):
             raise OfficerMissing(slot.coordinate)
         return Fetch(slot.coordinate, (), fields, window, self.officer, reason)
 
-    def _narrowed(self, sight: Sight, record: object, manage: str) -> Sight:
-        """A record's own region may only narrow what its governing record opens."""
+    def _narrowed(self, slot: RemoteSlot, sight: Sight, record: object, manage: str) -> Sight | None:
+        """A record's own region may only narrow what its governing record opens; `None` where nothing is left of it."""
         region = record_region(record)
-        return sight if region is None or region == manage else Sight(sight.bits, self._within((region,)))
+        if region is None or region == manage:
+            return sight
+        narrowed = Sight(sight.bits, self._within((region,)))
+        return narrowed if any(narrowed.shows(part) for part in slot.parts) else None
 
     def _within(self, *regions: tuple[str, ...]) -> Callable[[str, str], bool]:
         def allowed(coordinate: str, act: str) -> bool:
@@ -247,17 +208,19 @@ class Completion:
 
         return allowed
 
-    async def _walk(self, slot: RemoteSlot, token: Token, path: Path) -> Value:
+    def _position(self, slot: RemoteSlot, token: Token) -> Position:
+        """Where a walk stands: at its beginning, or where its cursor says; raises `CursorExpired`."""
+        after = self.binding.value(slot.walk.after) if slot.walk and slot.walk.after is not None else None
+        if after is not None:
+            return Position.read(self.cursors.read(after, _context(slot, token)), slot.order)
+        offered = self.sources.across(slot.coordinate)
+        return Position(None, tuple(name for name, source in offered.items() if self._may_ask(slot, source)))
+
+    async def _walk(self, slot: RemoteSlot, token: Token, path: Path, before: Position) -> Value:
         """A page of a list across sources: what each may be asked is decided by the regions it covers."""
         offered = self.sources.across(slot.coordinate)
-        context = f"{slot.coordinate} {token.key}"
-        after = self.binding.value(slot.walk.after) if slot.walk and slot.walk.after is not None else None
-        if after is None:
-            before = Position(None, tuple(n for n, s in offered.items() if self._may_ask(slot, s)), ())
-        else:
-            before = Position.read(self.cursors.read(after, context), slot.order)
         names = [n for n in before.sources if n in offered and self._may_ask(slot, offered[n])]
-        gone = tuple(sorted({*before.failed, *(name for name in before.sources if name not in names)}))
+        gone = {*before.failed, *(name for name in before.sources if name not in names)}
         first = self._first(slot)
         window = Window(first + 1, before.after)
         futures = [
@@ -268,25 +231,39 @@ class Completion:
         ]
         if futures:
             await asyncio.wait(futures)
-        outcomes = [future.result() for future in futures]
-        for outcome in outcomes:
+        answers: dict[str, Rows | None] = {}
+        for name, future in zip(names, futures, strict=True):
+            outcome = future.result()
             if isinstance(outcome, SourceFailure):
                 self.errors.append(FieldError(path, outcome.error))
-        answers = {
-            name: None if isinstance(outcome, SourceFailure) else outcome
-            for name, outcome in zip(names, outcomes, strict=True)
-        }
-        page = merge(slot.order, first, replace(before, failed=gone), token.key, answers)
-        showings = {name: Showing(slot, name, rows) for name, rows in answers.items() if rows is not None}
-        end = self.cursors.write(page.position.written(), context) if page.position.after is not None else None
-        info = {
-            "hasNextPage": page.more,
-            "hasPreviousPage": after is not None,
-            "startCursor": None,
-            "endCursor": end,
-            "__typename": "PageInfo",
-        }
-        return self._page(slot, page, showings, offered, info, path)
+            answers[name] = None if isinstance(outcome, SourceFailure) else self._ordinary(slot, token.key, outcome)
+        while True:
+            page = merge(slot.order, first, replace(before, failed=tuple(sorted(gone))), token.key, answers)
+            for name in page.given_up:
+                self._given_up(path, SourceBadShape(name, "its list does not go on in its order"))
+            try:
+                return self._page(slot, token, page, answers, path)
+            except SourceBadShape as error:
+                # The others' records are merged anew without it.
+                self._given_up(path, error)
+                answers[error.source] = None
+
+    def _given_up(self, path: Path, error: SourceBadShape) -> None:
+        self.records.spoiled(error.source, error)
+        self.errors.append(FieldError(path, error))
+
+    def _ordinary(self, slot: RemoteSlot, key: str, rows: Rows) -> Rows:
+        """Without the records whose own region closes the order they would be shown in."""
+        listed = rows.lists.get(key, ())
+        if not isinstance(listed, list | tuple):
+            return rows
+        kept = [
+            record
+            for record in listed
+            if (region := record_region(record)) is None
+            or all(self._within((region,))(coordinate, "clear") for coordinate in slot.ordered_by)
+        ]
+        return replace(rows, lists={key: kept})
 
     def _sight(self, source: Source, region: str | None = None) -> Sight:
         regions = (source.covers,) if region is None else (source.covers, (region,))
@@ -298,14 +275,19 @@ class Completion:
         return all(within(coordinate, "clear") for coordinate in slot.ordered_by)
 
     def _page(
-        self,
-        slot: RemoteSlot,
-        page: Page,
-        showings: Mapping[str, Showing],
-        offered: Mapping[str, Source],
-        info: Mapping[str, Any],
-        path: Path,
+        self, slot: RemoteSlot, token: Token, page: Page, answers: Mapping[str, Rows | None], path: Path
     ) -> Value:
+        offered = self.sources.across(slot.coordinate)
+        showings = {name: Showing(slot, name, rows) for name, rows in answers.items() if rows is not None}
+        position = page.position
+        ends = position.after is not None
+        info = {
+            "hasNextPage": page.more,
+            "hasPreviousPage": slot.walk is not None and slot.walk.after is not None,
+            "startCursor": None,
+            "endCursor": self.cursors.write(position.written(), _context(slot, token)) if ends else None,
+            "__typename": "PageInfo",
+        }
         shown: dict[str, Any] = {}
         for key, name, parts in slot.walk.outputs if slot.walk else ():
             match name:
@@ -322,9 +304,9 @@ class Completion:
                 case "pageInfo":
                     shown[key] = {k: info[n] for k, n in parts}
                 case "sources":
-                    shown[key] = [*page.position.sources]
+                    shown[key] = [*position.sources]
                 case "incompleteSources":
-                    shown[key] = [*page.position.failed]
+                    shown[key] = sorted({*position.failed, *position.partial})
                 case _:
                     shown[key] = f"{slot.type}Walk"
         return Value(shown, [lead for showing in showings.values() for lead in showing.leads])
@@ -345,16 +327,16 @@ class Completion:
                 lead.shown[lead.response_key] = orjson.Fragment(answer or b"null")
 
 
-async def together(run: Callable[[int], Coroutine[Any, Any, list[bytes | None]]], indexes: Sequence[int]) -> Answers:
-    """Statements side by side. All end before the first failure is reported, so that none runs on behind a finished
-    request."""
-    if len(indexes) == 1:
-        return {indexes[0]: await run(indexes[0])}
-    results = await asyncio.gather(*(run(index) for index in indexes), return_exceptions=True)
-    for result in results:
-        if isinstance(result, BaseException):
-            raise result
-    return {i: r for i, r in zip(indexes, results, strict=True) if not isinstance(r, BaseException)}
+def _context(slot: RemoteSlot, token: Token) -> str:
+    """What a walk's cursors belong to: the field of one record."""
+    return f"{slot.coordinate} {token.key}"
+
+
+def _says_something(reason: str) -> bool:
+    """Whether a reason can be read: at most 200 characters, none of them control, some of them of words or numbers."""
+    return (
+        len(reason) <= _REASON_AT_MOST and reason.isprintable() and any(c.isalnum() for c in reason if c not in _BLANK)
+    )
 
 
 async def _ended(begun: Sequence[Begun]) -> None:

@@ -13,10 +13,11 @@ from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
 from adapters.base import AuditRecord, Source
 from resolvers.bind import Binding
-from resolvers.complete import Answers, Completion, FieldError, together
+from resolvers.complete import Completion
 from resolvers.cursors import Cursors
 from resolvers.errors import CursorExpired
 from resolvers.introspection import Introspector
+from resolvers.places import Answers, FieldError, together
 from resolvers.plan import Introspection, Literal, Many, One, Root
 from resolvers.prepared import Granted
 from resolvers.remote import RemoteRecords, Sources
@@ -121,14 +122,17 @@ class Executor:
             plan.statements, plan.names, binding, cursors, nonce, self._sources, records, granted.decision.covered,
             asked.officer, run,
         )  # fmt: skip
-        answers = await completion.complete(answers, {})
-        used = records.used
-        if used:
-            sources = orjson.dumps(used, option=orjson.OPT_SORT_KEYS).decode()
-            await self._store.record(AuditRecord(root="sources", sources=sources, **audit))
+        try:
+            answers = await completion.complete(answers, {})
+        finally:
+            # Whatever becomes of the answer: who was asked on whose behalf is on record.
+            used = records.used
+            if used:
+                sources = orjson.dumps(used, option=orjson.OPT_SORT_KEYS).decode()
+                await asyncio.shield(self._store.record(AuditRecord(root="sources", sources=sources, **audit)))
         outcomes = {name: use.outcome for name, use in used.items()}
-        data = self._assemble(granted, binding, answers, asked)
-        return Executed(data, tuple(completion.errors), plan.extensions, outcomes)
+        errors = sorted(completion.errors, key=lambda failed: [(str(type(step)), step) for step in failed.path])
+        return Executed(self._assemble(granted, binding, answers, asked), tuple(errors), plan.extensions, outcomes)
 
     @staticmethod
     def _arguments(granted: Granted, binding: Binding, index: int) -> list[Any]:

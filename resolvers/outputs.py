@@ -34,7 +34,7 @@ from schema.sdl import NESTED_AT_MOST
 
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _VERDICTS_AT_MOST = 12
-_WIDTH, _WIDTH_PER_COST = 100, 2_500
+WIDTH, _WIDTH_PER_COST = 100, 2_500
 """Bytes reckoned for a field with its key, and more for one that declares a cost (a photo: 20, so about 50 KB)."""
 
 
@@ -71,6 +71,16 @@ class Drafted:
             known = self.disclosure.setdefault(coordinate, verdict)
             if known != verdict:
                 self.disclosure[coordinate] = "CONDITIONAL"
+
+
+def charge(drafted: Drafted, budget: Budget, amount: int, width: int = 0) -> None:
+    """Reckon cost and bytes of a part of the answer; raises `TooCostly` or `TooManyRows` where the budget ends."""
+    drafted.cost += amount
+    drafted.size += width
+    if drafted.cost > budget.cost:
+        raise TooCostly(f"the static cost exceeds {budget.cost}")
+    if drafted.size > budget.bytes:
+        raise TooManyRows(f"the answer could exceed {budget.bytes} bytes")
 
 
 class RemoteOutputs(Protocol):
@@ -114,7 +124,7 @@ class OutputReader:
         if not isinstance(row, Always):
             self.drafted.disclose(entity.row, "DENIED" if isinstance(row, Never) else "CONDITIONAL")
         letter = self.drafted.letter()
-        self._charge(multiplicity)
+        charge(self.drafted, self.budget, multiplicity)
         slots_before = len(self.drafted.slots)
         disclosable: list[tuple[str, Seen]] = []
         drafts = [
@@ -134,14 +144,6 @@ class OutputReader:
         )
         self.drafted.nodes.append(node)
         return node
-
-    def _charge(self, amount: int, width: int = 0) -> None:
-        self.drafted.cost += amount
-        self.drafted.size += width
-        if self.drafted.cost > self.budget.cost:
-            raise TooCostly(f"the static cost exceeds {self.budget.cost}")
-        if self.drafted.size > self.budget.bytes:
-            raise TooManyRows(f"the answer could exceed {self.budget.bytes} bytes")
 
     def _output(
         self,
@@ -167,11 +169,10 @@ class OutputReader:
         self.drafted.disclose(declared.coordinate, seen.name)
         disclosable.append((declared.field, seen))
         if isinstance(declared.member, Remote):
-            self._charge(multiplicity * declared.member.cost)
             return self.remotes.output(entity, declared, seen, selected, path, multiplicity)
         if isinstance(declared.member, Attribute):
-            width = _WIDTH + declared.member.cost * _WIDTH_PER_COST
-            self._charge(multiplicity * declared.member.cost, multiplicity * width)
+            width = WIDTH + declared.member.cost * _WIDTH_PER_COST
+            charge(self.drafted, self.budget, multiplicity * declared.member.cost, multiplicity * width)
         if isinstance(seen.masked, Never) and isinstance(seen.clear, Never):
             return Constant(key, "null")
         if declared.type.kind is TypeKind.VALUE:

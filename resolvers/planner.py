@@ -125,7 +125,7 @@ class _Draft:
             return self._follow(entity, sets, path, multiplicity, drafted, hops + 2)
 
         registry, reader, decided = self.planner.registry, self.reader, self.decided
-        remotes = RemoteReader(registry, reader, decided, drafted, follow, hops + 1)
+        remotes = RemoteReader(registry, reader, decided, drafted, follow, hops + 1, self.planner.budget)
         return OutputReader(registry, reader, decided, filters, drafted, self.planner.budget, remotes), drafted
 
     def _follow(

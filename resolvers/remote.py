@@ -59,11 +59,16 @@ class RecordsByKey(DataLoader[str, Outcome]):
     async def batch_load_fn(self, keys: list[str]) -> list[Outcome]:
         """One call for these keys; the outcome is shared, each caller takes its own key from it."""
         source = self._source
-        self._calls[source.name] = self._calls.get(source.name, 0) + 1
         deadline = min(source.deadline_seconds, self._until - asyncio.get_running_loop().time())
         outcome: Outcome
+        if deadline <= 0:
+            # A call that could only be broken off would be held against the source.
+            outcome = SourceFailure(source.name, SourceTimeout(source.name))
+            self._note(source.name, outcome)
+            return [outcome] * len(keys)
+        self._calls[source.name] = self._calls.get(source.name, 0) + 1
         try:
-            async with asyncio.timeout(max(deadline, 0)):
+            async with asyncio.timeout(deadline):
                 answer: Any = await source.fetch(replace(self._asked, keys=tuple(keys)))
             well_shaped = isinstance(answer, Rows) and all(
                 isinstance(given, Mapping) for given in (answer.values, answer.lists)
@@ -90,7 +95,7 @@ class SourceUse:
     """What one request had of a source, for the audit and the answer's extensions."""
 
     outcome: str
-    """"OK", "STALE" or the catalogue's name of the first failure."""
+    """"OK", "STALE", the catalogue's name of the first failure, or "ABANDONED" where nobody waited for the end."""
     calls: int
 
 
@@ -124,4 +129,5 @@ class RemoteRecords:
     @property
     def used(self) -> dict[str, SourceUse]:
         """Every source asked, by name in order."""
-        return {name: SourceUse(said, self._calls.get(name, 0)) for name, said in sorted(self._outcomes.items())}
+        names = sorted(self._outcomes.keys() | self._calls.keys())
+        return {name: SourceUse(self._outcomes.get(name, "ABANDONED"), self._calls.get(name, 0)) for name in names}

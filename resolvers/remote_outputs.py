@@ -10,7 +10,7 @@ import orjson
 
 from adapters.base import Cell, Constant, Output, Placeholder
 from resolvers.errors import BadPageSize, TooCostly
-from resolvers.outputs import limit_of
+from resolvers.outputs import WIDTH, charge, limit_of
 from resolvers.slots import Bit, Compared, Comparison, Led, Origin, Part, RemoteSlot, Shown, Told, Walk
 from schema.declare import Relation, Remote
 from schema.predicate import NEVER, Always, Never, Predicate
@@ -18,10 +18,12 @@ from schema.sdl import NESTED_AT_MOST
 
 if TYPE_CHECKING:
     from resolvers.decided import Decided, Seen
-    from resolvers.outputs import Drafted
+    from resolvers.outputs import Budget, Drafted
     from resolvers.selection import Leaf, Selected, SelectionReader
     from schema.registry import Entity, Field, Registry
 
+_SOURCES_RECKONED = 32
+"""About as many sources as a list across them may go to: one for each province."""
 HOPS_AT_MOST = 3
 """Stages behind the first statement: remote, the local records it leads to, and what is remote of these."""
 Follow = Callable[["Entity", Any, tuple[str | int, ...], int], int]
@@ -38,6 +40,7 @@ class RemoteReader:
     drafted: Drafted
     follow: Follow
     hops: int
+    budget: Budget
     bits: list[Predicate] = field(default_factory=list)
 
     def output(
@@ -62,12 +65,15 @@ class RemoteReader:
         self.bits = []
         walk, sets, place = self._walk(declared, remote, selected)
         first, size = self._first(selected) if remote.order else (None, 1)
+        calls, records = (_SOURCES_RECKONED, size) if remote.across else (1, size if remote.order else 0)
+        charge(self.drafted, self.budget, multiplicity * (calls * remote.cost + records))
         inner = (*path, selected.key, *place, *((0,) if remote.order else ()))
         beside: list[Cell] = []
         parts = tuple(
             self._part(entity, declared, part, inner, multiplicity * size, beside, across=remote.across)
             for part in self.reader.below(declared.type.name, sets)
         )
+        charge(self.drafted, self.budget, 0, multiplicity * size * (1 + len(parts)) * WIDTH)
         if walk is None and all(isinstance(part, Told) for part in parts):
             return Constant(selected.key, "null")
         reason = selected.arguments.get("reason")

@@ -85,14 +85,15 @@ class Showing:
     def _origin(
         self, record: Record, parts: Sequence[tuple[str, str]], sight: Sight, *, duplicated: bool | None
     ) -> dict[str, Any]:
-        unmapped: Any = record.get(UNMAPPED) or ()
+        told_of = record.get(UNMAPPED)
+        unmapped = told_of if isinstance(told_of, list | tuple) else ()
         names = {p.field.name for p in self.slot.parts if isinstance(p, Shown) and sight.shows(p)}
         told = {
             "source": self.source,
             "asOf": _instant(record.get(AS_OF)),
             "fetchedAt": _instant(self.rows.fetched_at),
             "stale": self.rows.stale,
-            "unmapped": [camel(name) for name in unmapped if name in names],
+            "unmapped": [camel(name) for name in unmapped if isinstance(name, str) and name in names],
             "duplicated": duplicated,
             "__typename": "Provenance",
         }
@@ -165,23 +166,25 @@ def _as_is(value: object) -> object:
     return value
 
 
+def _utc(instant: datetime) -> str:
+    # Not strftime, which writes the year 1 without its noughts.
+    return instant.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+
+
 _WRITERS: Mapping[Kind, Callable[[Any], object]] = {
     Kind.DECIMAL: lambda v: format(v, "f"),
     Kind.LONG: str,
     Kind.DATE: lambda v: v.isoformat(),
-    Kind.INSTANT: lambda v: v.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+    Kind.INSTANT: _utc,
 }
 
 
 def _instant(value: object) -> str | None:
-    if isinstance(value, str):
-        try:
-            value = datetime.fromisoformat(value)
-        except ValueError:
-            return None
-    if not isinstance(value, datetime) or value.tzinfo is None:
+    try:
+        instant = datetime.fromisoformat(value) if isinstance(value, str) else value
+        return _utc(instant) if isinstance(instant, datetime) and instant.tzinfo is not None else None
+    except (ValueError, OverflowError):
         return None
-    return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def _same(declared: Field, local: object, ministry: object) -> bool:

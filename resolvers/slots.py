@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from adapters.base import Limit
+from schema.declare import Mask
 from schema.predicate import Ref
 from schema.registry import Entity, Field
 
@@ -134,12 +135,15 @@ class Sight:
         return held and (not coordinate or self.narrowed is None or self.narrowed(coordinate, act))
 
     def verdict(self, part: Shown) -> tuple[bool, bool]:
-        """(clear, at least masked) of an attribute."""
+        """(clear, something of it shown) of an attribute."""
         found = self._verdicts.get(id(part))
         if found is None:
             coordinate = part.field.coordinate
             clear = self.holds(part.clear, coordinate)
-            found = self._verdicts[id(part)] = clear, clear or self.holds(part.masked, coordinate, "mask")
+            # What a mask leaves nothing of is as good as denied: it is not asked for, and nothing is told of it.
+            maskable = part.field.attribute.mask is not Mask.NOTHING
+            found = clear, clear or (maskable and self.holds(part.masked, coordinate, "mask"))
+            self._verdicts[id(part)] = found
         return found
 
     def compares(self, item: Comparison) -> bool:

@@ -19,24 +19,28 @@ from resolvers.errors import CursorExpired
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where a walk stands: the last record's order values (`None` at first), its sources, and those that failed."""
+    """Where a walk stands: the last record's order values (`None` at first), and how its sources are doing."""
 
     after: tuple[str, ...] | None
     sources: tuple[str, ...]
-    failed: tuple[str, ...]
+    failed: tuple[str, ...] = ()
+    """Those asked no more."""
+    partial: tuple[str, ...] = ()
+    """Those that had a record without a place in the order, which is not shown."""
 
     def written(self) -> bytes:
         """The JSON array of texts that a cursor holds."""
-        return orjson.dumps([*(self.after or ()), ",".join(self.sources), ",".join(self.failed)])
+        names = (self.sources, self.failed, self.partial)
+        return orjson.dumps([*(self.after or ()), *(",".join(listed) for listed in names)])
 
     @staticmethod
     def read(values: Sequence[str | None], order: Sequence[str]) -> Position:
         """The position behind a cursor's values; raises `CursorExpired`."""
-        if len(values) != len(order) + 2 or any(value is None for value in values):
+        if len(values) != len(order) + 3 or any(value is None for value in values):
             raise CursorExpired
         texts = [str(value) for value in values]
-        sources, failed = (tuple(name for name in text.split(",") if name) for text in texts[-2:])
-        return Position(tuple(texts[:-2]), sources, failed)
+        names = [tuple(name for name in text.split(",") if name) for text in texts[-3:]]
+        return Position(tuple(texts[:-3]), *names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +60,12 @@ class Page:
     items: tuple[Item, ...]
     more: bool
     position: Position
+    given_up: tuple[str, ...] = ()
+    """Sources whose answer could not be gone on with; they are among the position's failed ones."""
 
 
+_PLACE_AT_MOST = 300
+"""Characters of a place, so that cursors stay short."""
 _Entry = tuple[tuple[str, ...], str, Record]
 """A record with its order values and its source."""
 
@@ -68,20 +76,27 @@ def merge(order: Sequence[str], first: int, before: Position, key: str, answers:
     Each was asked for one record more than the page holds, so that `more` is known and a duplicate behind its end too.
     """
     failed = {*before.failed, *(name for name, rows in answers.items() if rows is None)}
+    partial, given_up = set(before.partial), []
     found: list[_Entry] = []
     unfinished: list[str] = []
     for name, rows in answers.items():
         if rows is None:
             continue
-        own = _behind(order, before.after, name, rows.lists.get(key, ()))
-        ended = key in rows.ended
-        if own is None or (not ended and not own):
-            # What cannot be ordered, or does not go on from where it was asked to, would be lost unsaid.
-            failed.add(name)
+        listed = rows.lists.get(key, ())
+        if not isinstance(listed, list | tuple):
+            given_up.append(name)
             continue
-        if not ended:
+        own, placeless = _behind(order, before.after, name, listed)
+        if placeless:
+            partial.add(name)
+        if key not in rows.ended:
+            if not own:
+                # What does not go on from where it was asked to would be lost unsaid.
+                given_up.append(name)
+                continue
             unfinished.append(name)
         found += own
+    failed |= set(given_up)
     for place in range(len(order) - 1, -1, -1):
         found.sort(key=lambda entry: entry[0][place], reverse=order[place].startswith("-"))
     holders = Counter(natural for natural, _ in {(place[-1], name) for place, name, _ in found})
@@ -92,21 +107,23 @@ def merge(order: Sequence[str], first: int, before: Position, key: str, answers:
     items = tuple(Item(name, record, place, holders[place[-1]] > 1) for place, name, record in found[:end])
     sources = tuple(name for name in before.sources if name not in failed)
     last = items[-1].place if items else before.after
-    return Page(items, end < sure or bool(unfinished), Position(last, sources, tuple(sorted(failed))))
+    position = Position(last, sources, tuple(sorted(failed)), tuple(sorted(partial - failed)))
+    return Page(items, end < sure or bool(unfinished), position, tuple(given_up))
 
 
 def _behind(
     order: Sequence[str], after: tuple[str, ...] | None, name: str, records: Sequence[Record]
-) -> list[_Entry] | None:
-    """A source's records behind the boundary; `None` if one of them has no place in the order."""
+) -> tuple[list[_Entry], bool]:
+    """A source's records behind the boundary, and whether there were some without a place in the order."""
     found: list[_Entry] = []
+    placeless = False
     for record in records:
         place = _place(order, record)
         if place is None:
-            return None
-        if after is None or _follows(order, place, after):
+            placeless = True
+        elif after is None or _follows(order, place, after):
             found.append((place, name, record))
-    return found
+    return found, placeless
 
 
 def _whole(found: Sequence[_Entry], end: int) -> int:
@@ -116,9 +133,13 @@ def _whole(found: Sequence[_Entry], end: int) -> int:
     return end
 
 
-def _place(order: Sequence[str], record: Record) -> tuple[str, ...] | None:
+def _place(order: Sequence[str], record: object) -> tuple[str, ...] | None:
+    """A record's order values; `None` if one is missing, or too long for a cursor to hold."""
+    if not isinstance(record, Mapping):
+        return None
     values = [record.get(name.removeprefix("-")) for name in order]
-    return None if any(value is None for value in values) else tuple(str(value) for value in values)
+    place = tuple(str(value) for value in values)
+    return None if None in values or sum(map(len, place)) > _PLACE_AT_MOST else place
 
 
 def _follows(order: Sequence[str], place: Sequence[str], boundary: Sequence[str]) -> bool:

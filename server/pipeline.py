@@ -10,16 +10,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from policy.subject import Level, Subject
-from resolvers.complete import FieldError
 from resolvers.errors import IntrospectionOff
 from resolvers.execute import Asked, Executed, Executor
+from resolvers.places import FieldError
 from resolvers.plan import Introspection
 from server.catalogue import CATALOGUE
 from server.errors import error_json
@@ -88,10 +88,18 @@ class Pipeline:
         granted = variant.grant(decision, snapshot.revision.id, variables)
         if subject.level is Level.PUBLIC and not self.public_introspection:
             refuse_introspection(granted)
+        # What is kept of the subject for later requests must not hold the officer.
+        who = audit_subject(replace(subject, officer=None) if subject.officer else subject)
         asked = Asked(
-            request_id, audit_subject(subject), subject.id, document.hash, snapshot.revision.id, variables, until,
+            request_id,
+            who,
+            subject.id,
+            document.hash,
+            snapshot.revision.id,
+            variables,
+            until,
             subject.officer,
-        )  # fmt: skip
+        )
         return granted, asked
 
 

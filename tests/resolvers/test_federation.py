@@ -12,7 +12,7 @@ import pytest
 
 from adapters.base import AS_OF, REGION, UNMAPPED, Rows, SourceTimeout
 from demo.seed import wellknown as known
-from policy.subject import PUBLIC_SUBJECT, Country, Level, Subject, territory_of
+from policy.subject import PUBLIC_SUBJECT, Country, Level, NoTerritory, Subject, territory_of
 from schema.officer import Officer
 from server.pipeline import Question
 from server.service import Service
@@ -59,9 +59,9 @@ class Federation:
 
 
 @asynccontextmanager
-async def federation(dsn: str, *systems: System) -> AsyncIterator[Federation]:
+async def federation(dsn: str, *systems: System, **settings: Any) -> AsyncIterator[Federation]:
     """The product over these systems."""
-    chosen = Settings(database_url=dsn, max_cost=100_000)
+    chosen = Settings(**{"database_url": dsn, "max_cost": 100_000, **settings})
     async with Service.open(chosen, sources={system.name: system for system in systems}) as service:
         yield Federation(service, dsn)
 
@@ -227,7 +227,8 @@ async def test_services_on_persons_want_an_officer_and_a_reason(database: str):
         denied = await found.ask(query, COUNTY, r="办案")
         assert denied["data"]["person"]["identityCheck"] is None
         assert "errors" not in denied
-        for subject, reason in ((handler, "办案"), (replace(handler, officer=officer), " \u3000")):
+        silent = (" \u3000", "\u200b\u2060", "\u3164", "核验\r\nX: y", "\x1b[31m核验", "长" * 201)
+        for subject, reason in ((handler, "办案"), *((replace(handler, officer=officer), text) for text in silent)):
             refused = await found.ask(query, subject, r=reason)
             assert [e["extensions"]["name"] for e in refused["errors"]] == ["OFFICER_MISSING"]
         assert national.asked == []
@@ -286,3 +287,64 @@ async def test_a_failure_behind_a_link_spoils_only_itself(database: str):
     assert sorted(error["path"] for error in decoded["errors"]) == [["e", "r", n, "p", "s"] for n in (0, 2, 4)]
     assert decoded["extensions"]["sources"] == {"hubei": "SOURCE_TIMEOUT", "national": "OK", "zhejiang": "OK"}
     assert len(hubei.asked) == len(zhejiang.asked) == 1
+
+
+async def test_what_a_mask_leaves_nothing_of_is_not_asked_for(database: str):
+    """Conditional is masked for a city where the province manages, and that mask leaves nothing: so it is denied."""
+    record = status(workers_on_site="不详", safety_officer="李四", **{UNMAPPED: ("workers_on_site",)})
+    hubei = System("hubei", ("420000",), {STATUS: {known.PROJECT_PROVINCE: record}})
+    city = Subject("city", Level.CITY, "HOUSING", territory_of([known.WUHAN]), dept=known.HOUSING_WUHAN)
+    async with federation(database, hubei) as found:
+        decoded = await found.ask(
+            f'{{ project(projectNo: "{known.PROJECT_PROVINCE}") {{ siteStatus {{'
+            " state workersOnSite safetyOfficer provenance { unmapped } } } }", city,
+        )  # fmt: skip
+    assert decoded["data"]["project"]["siteStatus"] == {
+        "state": "UNDER_CONSTRUCTION", "workersOnSite": None, "safetyOfficer": "李**", "provenance": {"unmapped": []},
+    }  # fmt: skip
+    assert hubei.asked[0].fields == ("safety_officer", "state")
+
+
+async def test_whoever_was_asked_is_on_record_whatever_becomes_of_the_answer(database: str):
+    """A bad cursor is found before anybody is asked; a caller who goes away, or a failure behind, leaves the record."""
+    records = [{"record_no": "X", "decided_on": "2026-01-01", "project_no": HERE}]
+    national = System("national", ("000000",), {"Enterprise.creditRecords": {known.CONTRACTOR: records}})
+    live = System("hubei", ("420000",), {"Enterprise.liveInspections": {known.CONTRACTOR: []}, STATUS: {}}, delay=0.4)
+    walk = 'liveInspections(first: 1, after: "%s") { nodes { inspectionNo } pageInfo { endCursor } }'
+    async with federation(database, national, live, request_deadline_ms=300) as found:
+        refused = await found.ask(
+            f'{{ enterprise(uscc: "{known.CONTRACTOR}") {{ creditRecords {{ recordNo }} {walk % "ebad"} }} }}'
+        )
+        assert [e["extensions"]["name"] for e in refused["errors"]] == ["CURSOR_EXPIRED"]
+        assert national.asked == []
+        assert await found.roots() == ["enterprise"]
+        late = await found.ask(
+            f'{{ enterprise(uscc: "{known.CONTRACTOR}") {{'
+            " creditRecords { project { siteStatus { state } } } } }"
+        )
+        assert late["data"]["enterprise"]["creditRecords"] == [{"project": {"siteStatus": None}}]
+        assert (await found.roots())[-1] == "sources"
+
+
+async def test_a_record_of_which_nothing_is_left_is_left_out(database: str):
+    """An enterprise sees its own project's inspections; those of another region, which close all to it, do not show."""
+    listed = [inspection("A", "2026-09-03"), inspection("B", "2026-09-02", **{REGION: "330106"})]
+    hubei = System("hubei", ("420000",), {"Project.liveInspections": {HERE: listed}})
+    holder = Subject("e", Level.ENTERPRISE, "ENTERPRISE", territory=NoTerritory(), enterprise=known.CONTRACTOR)
+    async with federation(database, hubei) as found:
+        decoded = await found.ask(
+            f'{{ project(projectNo: "{HERE}") {{ liveInspections {{ inspectionNo }} }} }}', holder
+        )
+    assert decoded["data"]["project"]["liveInspections"] == [{"inspectionNo": "A"}]
+
+
+async def test_remote_lists_are_reckoned_before_they_are_asked_for(database: str):
+    """As many records as a page and its lists could hold together are refused while nothing has been sent."""
+    hubei = System("hubei", ("420000",), {"Project.liveInspections": {}})
+    async with federation(database, hubei, max_cost=10_000) as found:
+        decoded = await found.ask("{ projects(first: 200) { nodes { liveInspections(first: 100) { kind } } } }")
+        assert [e["extensions"]["name"] for e in decoded["errors"]] == ["TOO_COSTLY"]
+    async with federation(database, hubei, max_rows_bytes=100_000) as found:
+        decoded = await found.ask("{ projects(first: 20) { nodes { liveInspections(first: 100) { kind } } } }")
+        assert [e["extensions"]["name"] for e in decoded["errors"]] == ["TOO_MANY_ROWS"]
+    assert hubei.asked == []

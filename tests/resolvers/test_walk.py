@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from adapters.base import REGION, Rows, SourceTimeout, Window
 from demo.seed import wellknown as known
-from policy.subject import PUBLIC_SUBJECT
+from policy.subject import PUBLIC_SUBJECT, Level, Subject, territory_of
 from resolvers.walk import Position, merge
 from tests.resolvers.systems import System, behind, inspection
 from tests.resolvers.test_federation import COUNTY, MINISTRY, federation
@@ -217,3 +217,84 @@ async def test_the_size_of_a_page_is_bounded(database: str, first: int):
         refused = await found.ask(QUERY, MINISTRY, k=known.CONTRACTOR, n=first, a=None)
     assert [e["extensions"]["name"] for e in refused["errors"]] == ["BAD_PAGE_SIZE"]
     assert not any(system.asked for system in systems)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"finding_count": "abc"}, {"kind": "99"}, {"summary": "长" * 5000}, {"inspected_on": "2026-9-1"},
+        {"finding_count": 2**40},
+    ],
+)  # fmt: skip
+async def test_a_record_that_cannot_be_shown_costs_its_source_only(database: str, wrong: dict[str, Any]):
+    """The others are merged anew, in order; the source is named, in the page, the errors and the audit's outcomes."""
+    systems = provinces(6)
+    records = systems[2].known[SERVICE][known.CONTRACTOR]
+    records[1] = {**records[1], "kind": "1", **wrong}
+    query = QUERY.replace("summary", "summary kind findingCount")
+    async with federation(database, *systems) as found:
+        decoded = await found.ask(query, MINISTRY, k=known.CONTRACTOR, n=100, a=None)
+    live = decoded["data"]["enterprise"]["live"]
+    assert len(live["nodes"]) == 24
+    assert live["incompleteSources"] == ["jiangsu"]
+    assert [(e["path"], e["extensions"]["name"]) for e in decoded["errors"]] == [
+        (["enterprise", "live"], "SOURCE_BAD_SHAPE")
+    ]
+    assert decoded["extensions"]["sources"]["jiangsu"] == "SOURCE_BAD_SHAPE"
+
+
+@pytest.mark.parametrize("answered", [["x"], "abc", None, 5, [None], [[]], {"a": 1}])
+async def test_an_answer_that_is_no_list_of_records_costs_its_source_only(database: str, answered: Any):
+    """Whatever an adapter makes of it."""
+    systems = provinces(6)
+    systems[0].behave = lambda _: Rows({}, {known.CONTRACTOR: answered}, frozenset({known.CONTRACTOR}))
+    async with federation(database, *systems) as found:
+        decoded = await found.ask(QUERY, MINISTRY, k=known.CONTRACTOR, n=100, a=None)
+    live = decoded["data"]["enterprise"]["live"]
+    assert len(live["nodes"]) == 24
+    assert live["incompleteSources"] == ["guangdong"]
+
+
+@pytest.mark.parametrize("placeless", [{"inspected_on": None}, {"inspection_no": "长" * 1000}])
+async def test_a_record_without_a_place_is_left_out_and_said(database: str, placeless: dict[str, Any]):
+    """The source's other records are all there, on every page, and its name stands among the incomplete ones."""
+    systems = provinces(6)
+    records = systems[1].known[SERVICE][known.CONTRACTOR]
+    systems[1].behave = lambda fetch: Rows(
+        {},
+        {
+            known.CONTRACTOR: [{**records[0], **placeless}, *records[1:]]
+            if fetch.window is None or fetch.window.after is None
+            else [r for r in records[1:] if behind(r, fetch.window.after)]
+        },
+        frozenset({known.CONTRACTOR}),
+    )
+    async with federation(database, *systems) as found:
+        shown: list[Any] = []
+        after, more = None, True
+        while more:
+            decoded = await found.ask(QUERY, MINISTRY, k=known.CONTRACTOR, n=10, a=after)
+            live = decoded["data"]["enterprise"]["live"]
+            assert live["incompleteSources"] == ["hubei"]
+            shown += live["nodes"]
+            after, more = live["pageInfo"]["endCursor"], live["pageInfo"]["hasNextPage"]
+    assert len(shown) == 29
+
+
+async def test_a_city_is_not_shown_what_other_cities_may_hide(database: str):
+    """A province's source has records of other cities: what these close to the city is not even asked for."""
+    systems = provinces(4)
+    city = Subject("city", Level.CITY, "HOUSING", territory_of([known.WUHAN]), dept=known.HOUSING_WUHAN)
+    async with federation(database, *systems) as found:
+        decoded = await found.ask(QUERY, city, k=known.CONTRACTOR, n=100, a=None)
+    assert all("summary" not in fetch.fields for system in systems for fetch in system.asked)
+    assert all(i["inspectionNo"] and i["summary"] is None for i in decoded["data"]["enterprise"]["live"]["nodes"])
+
+
+async def test_walks_are_reckoned_with_all_their_sources(database: str):
+    """Many records each asked of every source is too much at a time."""
+    async with federation(database, *provinces(1), max_cost=10_000) as found:
+        decoded = await found.ask(
+            "{ enterprises(first: 40) { nodes { liveInspections { nodes { kind } } } } }", MINISTRY
+        )
+    assert [e["extensions"]["name"] for e in decoded["errors"]] == ["TOO_COSTLY"]
