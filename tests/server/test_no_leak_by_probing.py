@@ -184,12 +184,16 @@ async def test_who_cannot_see_a_value_cannot_tell_that_it_changed(leaky: Service
     """Two states that differ in hidden values only: the same bytes, statuses and numbers of statements, for each."""
     chance = random.Random(20260701)
     operations = [operation(chance) for _ in range(110)]
-    # Rows that the attackers govern or own would be theirs to see.
+    # Rows that the attackers govern or own, or that their superiors govern, would be theirs to see or to see masked.
     await execute(
         leak_database,
         *(
-            f"update zlaq.{table} set manage = '420106' where manage = '{AWAY}'"
+            f"update zlaq.{table} set manage = '420106' where manage in ('{AWAY}', '330100', '330000')"
             for table in (entity.table for entity in REGISTRY.entities.values() if entity.governed.manage)
+        ),
+        *(
+            f"update zlaq.{table} set owner_dept = '-' where owner_dept = '{SUBJECTS['county elsewhere'].dept}'"
+            for table in (entity.table for entity in REGISTRY.entities.values() if entity.governed.owner_dept)
         ),
         *(f"update zlaq.{table} set site = '420106' where site like '{AWAY}%'" for table in (
             "project", "safety_inspection", "finding")),
