@@ -21,6 +21,7 @@ from schema.declare import Relation
 from tests.server.leaks import (
     ATTACKERS,
     AWAY,
+    ENTERPRISE_AWAY,
     CANARY,
     OTHER_NO,
     REGISTRY,
@@ -195,6 +196,7 @@ async def test_who_cannot_see_a_value_cannot_tell_that_it_changed(leaky: Service
             f"update zlaq.{table} set owner_dept = '-' where owner_dept = '{SUBJECTS['county elsewhere'].dept}'"
             for table in (entity.table for entity in REGISTRY.entities.values() if entity.governed.owner_dept)
         ),
+        f"update zlaq.project set contractor_uscc = null where contractor_uscc = '{ENTERPRISE_AWAY}'",
         *(f"update zlaq.{table} set site = '420106' where site like '{AWAY}%'" for table in (
             "project", "safety_inspection", "finding")),
     )  # fmt: skip
