@@ -21,8 +21,8 @@ from schema.declare import Relation
 from tests.server.leaks import (
     ATTACKERS,
     AWAY,
-    ENTERPRISE_AWAY,
     CANARY,
+    ENTERPRISE_AWAY,
     OTHER_NO,
     REGISTRY,
     SUBJECTS,
