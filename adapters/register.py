@@ -17,7 +17,7 @@ class SourceRegister:
     """Answers `Region.sources`: the sources that have records of a region; all of them for the whole country."""
 
     name = "zlaq"
-    deadline_seconds = 1.0
+    deadline_seconds = 5.0
     covers = (MINISTRY,)
 
     def __init__(self, sources: Mapping[str, Source]) -> None:

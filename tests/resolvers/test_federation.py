@@ -75,6 +75,14 @@ async def test_the_source_that_covers_the_region_most_closely_answers(database: 
     """A city's own system before its province's, the province's for the rest, and nobody where nobody is connected."""
     hubei = System("hubei", ("420000",), {STATUS: {HERE: status(progress="省"), known.PROJECT_PROVINCE: status()}})
     wuhan = System("wuhan", ("420100",), {STATUS: {HERE: status(progress="市")}})
+    national = System("national", ("000000",), {STATUS: {known.MUNICIPALITY: status(progress="部")}})
+    async with federation(database, hubei, wuhan, national) as found:
+        decoded = await found.ask(
+            f'{{ a: project(projectNo: "{HERE}") {{ siteStatus {{ progress }} }}'
+            f' d: project(projectNo: "{known.MUNICIPALITY}") {{ siteStatus {{ progress }} }} }}'
+        )
+    assert decoded["data"] == {"a": {"siteStatus": {"progress": "市"}}, "d": {"siteStatus": {"progress": "部"}}}
+    wuhan.asked.clear()
     async with federation(database, hubei, wuhan) as found:
         decoded = await found.ask(
             f'{{ a: project(projectNo: "{HERE}") {{ siteStatus {{ progress provenance {{ source }} }} }}'
