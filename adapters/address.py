@@ -7,12 +7,18 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 from collections.abc import Sequence
+from concurrent.futures import Future
 from ipaddress import IPv4Network, IPv6Network, ip_address
 
 from adapters.base import SourceError
 
 Network = IPv4Network | IPv6Network
+_Place = tuple[str, str, int]
+
+_looking: dict[_Place, Future[tuple[str, ...]]] = {}
+"""Names that are being looked up, by source, host and port."""
 
 
 class AddressRefused(SourceError):
@@ -34,12 +40,41 @@ async def resolve(source: str, host: str, port: int, networks: Sequence[Network]
 
     One bad address among good ones is refused too: which of them is used would be a matter of chance.
     """
-    loop = asyncio.get_running_loop()
+    addresses: tuple[str, ...]
     try:
-        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except OSError as error:
-        raise SourceError(source, f"name not resolved: {type(error).__name__}") from None
-    addresses = tuple(dict.fromkeys(str(place[0]) for *_, place in found))
+        addresses = (str(ip_address(host)),)
+    except ValueError:
+        try:
+            addresses = await asyncio.wrap_future(_looked_up((source, host, port)))
+        except OSError as error:
+            raise SourceError(source, f"name not resolved: {type(error).__name__}") from None
     if not addresses or not all(allowed(address, networks) for address in addresses):
         raise AddressRefused(source, "the address leads outside its networks")
     return addresses
+
+
+def _looked_up(place: _Place) -> Future[tuple[str, ...]]:
+    """The one lookup of a name for a source: begun now in a thread of its own, unless one is under way.
+
+    A name server that does not answer blocks `getaddrinfo` for many seconds, whoever still waits for it. In threads
+    shared with other sources it would soon hold them all; here it holds one, and the process can end without it.
+    """
+    found = _looking.get(place)
+    if found is None:
+        found = _looking[place] = Future()
+        # A caller that gives up must not cancel it for the others.
+        found.set_running_or_notify_cancel()
+        threading.Thread(target=_look_up, args=(place, found), name="resolve", daemon=True).start()
+    return found
+
+
+def _look_up(place: _Place, found: Future[tuple[str, ...]]) -> None:
+    _, host, port = place
+    try:
+        answers = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except BaseException as error:  # noqa: BLE001 - whatever it is, it is for those who wait
+        del _looking[place]
+        found.set_exception(error)
+    else:
+        del _looking[place]
+        found.set_result(tuple(dict.fromkeys(str(answer[0]) for *_, answer in answers)))

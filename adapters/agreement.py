@@ -96,10 +96,18 @@ def _address(source: SourceConfiguration, path: KeyPath) -> Iterator[Disagreemen
     if parts is None or parts.scheme not in schemes or not re.fullmatch(tail, parts.path):
         yield here, f"not an address of this kind, {form} without user, password and query is expected"
         return
+    host = parts.hostname or ""
+    if _UNUSUAL_HOST.search(host) and ("%" in host or not _is_ip(host)):
+        yield here, "an unusual spelling of an IP address, a name or an address as 10.1.2.3 or [fd00::1] is expected"
+        return
     if parts.scheme == "http" and not source.plain_http and not all(network.is_loopback for network in networks):
         yield here, "http outside loopback, https or plain_http = true is expected"
-    if _is_ip(parts.hostname or "") and networks and not allowed(parts.hostname or "", networks):
+    if _is_ip(host) and networks and not allowed(host, networks):
         yield here, "outside of networks, an address in one of them is expected"
+
+
+_UNUSUAL_HOST = re.compile(r"[^a-z0-9._-]|(?:^|\.)(?:[0-9]+|0x[0-9a-f]*)\.?\Z")
+"""A host whose last part is a number is an IP address to some resolvers, whatever it is to us: 127.1, 0177.0.0.1."""
 
 
 def _parts(address: str) -> SplitResult | None:
@@ -170,10 +178,24 @@ def _service(coordinate: str, service: Service, registry: Registry, path: KeyPat
         for name in order:
             if name not in service.fields:
                 yield (*path, "fields"), f"lacks {name}, the list is ordered by it and its mapping is expected"
-        yield from _templates(service, remote, order, path)
+        yield from _across(service, remote, path)
+        key = registry.entity(coordinate.partition(".")[0]).by_name[remote.by]
+        yield from _templates(service, remote, order, key.type.name in ("String", "ID"), path)
 
 
-def _templates(service: Service, remote: Remote, order: Sequence[str], path: KeyPath) -> Iterator[Disagreement]:
+def _across(service: Service, remote: Remote, path: KeyPath) -> Iterator[Disagreement]:
+    if not remote.across:
+        return
+    if service.keys_per_call != 1:
+        yield path, "a list across sources is read key by key, keys_per_call = 1 is expected"
+    if not service.ordinary:
+        wrong = "no local record governs a list across sources, so that who may read it sees all that is offered"
+        yield path, f"{wrong}, published records only and ordinary = true are expected"
+
+
+def _templates(
+    service: Service, remote: Remote, order: Sequence[str], free_keys: bool, path: KeyPath
+) -> Iterator[Disagreement]:
     if isinstance(service, RestService):
         templates: dict[str, Mapping[str, Any]] = {"query": service.query, "body": service.body or {}}
     elif isinstance(service, SubgraphService):
@@ -187,6 +209,8 @@ def _templates(service: Service, remote: Remote, order: Sequence[str], path: Key
         except TemplateRefused as error:
             yield (*path, part), f"{error}, a template of known placeholders is expected"
         used |= placeholders(template)
+        if any("{after." in text and not _WHOLE_AFTER.fullmatch(text) for text in _texts(template)):
+            yield (*path, part), "a boundary within a longer text, {after.ATTRIBUTE} alone is expected"
     allowed = [f"after.{name}" for name in order]
     for name in sorted(name for name in used if name.startswith("after.") and name not in allowed):
         expected = " or ".join(f"{{{name}}}" for name in allowed) or "no boundary without an order"
@@ -194,14 +218,35 @@ def _templates(service: Service, remote: Remote, order: Sequence[str], path: Key
     if not remote.officer and any(name.startswith("officer.") or name == "reason" for name in used):
         yield path, "the officer is used, a service bound to the officer is expected"
     if isinstance(service, RestService):
-        yield from _asked(service, used, path)
+        yield from _asked(service, used, free_keys, path)
 
 
-def _asked(service: RestService, used: set[str], path: KeyPath) -> Iterator[Disagreement]:
+_WHOLE_AFTER = re.compile(r"\{after\.[a-z0-9_]+\}")
+"""What another source said of itself: within a longer text it could say something to this one."""
+
+
+def _texts(template: object) -> Iterator[str]:
+    if isinstance(template, str):
+        yield template
+    elif isinstance(template, Mapping):
+        for item in template.values():
+            yield from _texts(item)
+    elif isinstance(template, list | tuple):
+        for item in template:
+            yield from _texts(item)
+
+
+def _asked(service: RestService, used: set[str], free_keys: bool, path: KeyPath) -> Iterator[Disagreement]:
     """The keys must go out somehow, and all of them."""
+    many = service.keys_per_call != 1
+    if many and "first" in used and used & {"keys", "keys:,"}:
+        yield path, "{first} would be shared by several keys, keys_per_call = 1 is expected"
+    joined = "keys:," in used or "keys" in placeholders([service.query, (service.form and service.body) or {}])
+    if many and free_keys and joined:
+        yield path, "keys of free text may have commas in them, {keys} in a JSON body or keys_per_call = 1 is expected"
     if not used & {"key", "keys", "keys:,"}:
         yield path, "no key is asked for, {keys}, {keys:,} or {key} is expected in query or body"
-    if "key" in used and service.keys_per_call != 1:
+    if "key" in used and many:
         yield path, "{key} is a single one, keys_per_call = 1 is expected"
     if bool(service.last_page) != ("page" in used):
         yield path, "last_page and {page} go together, both or neither is expected"

@@ -1,4 +1,4 @@
-"""The circuit breaker of one source: after failures in a row calls fail at once, then one goes through to see."""
+"""The circuit breaker of a source's service: after failures in a row calls fail at once, then one goes to see."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ class CircuitBreaker:
         self._shut = False
         self._probing = False
         self._epoch = 0
+        self.asked = False
+        """Whether a call has ever been admitted."""
 
     @property
     def state(self) -> Breaker:
@@ -37,6 +39,7 @@ class CircuitBreaker:
         if state is Breaker.OPEN or self._probing:
             return None
         self._probing = state is Breaker.HALF_OPEN
+        self.asked = True
         return self._epoch
 
     def settle(self, ticket: int, worked: bool | None) -> None:

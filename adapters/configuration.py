@@ -99,6 +99,9 @@ class Service(Strict):
     keys_per_call: Annotated[int, between(1, 1_000)] = 50
     items_at_most: Annotated[int, between(1, 1_000)] = 100
     """Most records of a list for one key."""
+    ordinary: bool = False
+    """Whether the provider offers published records only: required for a list across sources, which no local record
+    governs."""
     probe: str = ""
     """A key that `zlaq source check` may ask for."""
 

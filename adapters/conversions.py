@@ -44,7 +44,12 @@ def converter(
     mapping: AttributeMapping, zone: tzinfo, declared: Scalar | CodeList, *, is_list: bool = False
 ) -> Converter:
     """The converter of an attribute; raises `ValueError` for a format that `time_format` refuses."""
-    item = _missing(mapping, _converter(mapping, zone, declared))
+    words = frozenset((*PLACEHOLDERS, *(word.strip() for word in mapping.placeholders)))
+    item = _missing(words, _converter(mapping, zone, declared))
+    if isinstance(declared, CodeList):
+        item = _known(_code_words(declared, mapping.codes), words, item)
+    elif declared.kind is Kind.BOOLEAN:
+        item = _known(_boolean_words(mapping.yes, mapping.no), words, item)
     return _listed(item, mapping.split) if is_list else item
 
 
@@ -106,8 +111,21 @@ def _converter(mapping: AttributeMapping, zone: tzinfo, declared: Scalar | CodeL
     return _text(declared, mapping.brackets) if declared.name in ("String", "ID") else _identifier(declared)
 
 
-def _missing(mapping: AttributeMapping, inner: Converter) -> Converter:
-    words = frozenset((*PLACEHOLDERS, *(word.strip() for word in mapping.placeholders)))
+def _known(words: Mapping[str, object], missing: frozenset[str], inner: Converter) -> Converter:
+    """Words exactly as the mapping has them need no further look."""
+    known = {word: value for word, value in words.items() if word not in missing}
+
+    def convert(raw: object) -> object:
+        if isinstance(raw, str):
+            found = known.get(raw)
+            if found is not None:
+                return found
+        return inner(raw)
+
+    return convert
+
+
+def _missing(words: frozenset[str], inner: Converter) -> Converter:
     longest, firsts = max(map(len, words)), {word[:1] for word in words}
 
     def convert(raw: object) -> object:
@@ -117,11 +135,22 @@ def _missing(mapping: AttributeMapping, inner: Converter) -> Converter:
             raw = text = raw.strip()
         else:
             text = plain(raw) or "?"
-        if len(text) <= longest and (text in words or (fold(text[0])[0] in firsts and fold(text) in words)):
-            return None
+        if len(text) <= longest:
+            if text in words:
+                return None
+            # Folding is dear: Latin texts and the common ideographs are as they are.
+            if not text.isascii():
+                first = text[0]
+                first = first if "\u4e00" <= first <= "\u9fff" else fold(first)[0]
+                if first in firsts and fold(text) in words:
+                    return None
         return inner(raw)
 
     return convert
+
+
+_ITEMS_AT_MOST = 1_000
+"""Items of one list in one record."""
 
 
 def _listed(item: Converter, split: str) -> Converter:
@@ -133,8 +162,9 @@ def _listed(item: Converter, split: str) -> Converter:
         if isinstance(raw, str):
             if item(raw) is None:
                 return None
-            raw = raw.split(split) if split else raw
-        if not isinstance(raw, list | tuple):
+            if split and raw.count(split) < _ITEMS_AT_MOST:
+                raw = raw.split(split)
+        if not isinstance(raw, list | tuple) or len(raw) > _ITEMS_AT_MOST:
             return Unmapped.NOT_VALID
         found = [value for value in map(item, raw) if value is not None]
         return next((value for value in found if value.__class__ is Unmapped), found)
@@ -162,10 +192,11 @@ def _text(declared: Scalar, brackets: str) -> Converter:
         # The replacement character stands where a wrong charset lost something.
         if text is None or isinstance(raw, bool) or "\ufffd" in text:
             return Unmapped.NOT_VALID
+        # Printable text has neither NUL nor lone surrogates, for which `parse` looks.
+        if (len(text) > 1_000 or not text.isprintable()) and _parsed(declared, text) is Unmapped.NOT_VALID:
+            return Unmapped.NOT_VALID
         # Looking first costs a tenth of translating Chinese text.
-        text = text.translate(table) if table and _ANY_BRACKET.search(text) else text
-        # Printable text has neither NUL nor lone surrogates; `parse` looks at every character in Python.
-        return text if len(text) <= 1_000 and text.isprintable() else _parsed(declared, text)
+        return text.translate(table) if table and _ANY_BRACKET.search(text) else text
 
     return convert
 
@@ -174,14 +205,18 @@ def _identifier(declared: Scalar) -> Converter:
     """Full-width characters, blanks and hyphens are the parser's own business."""
 
     def convert(raw: object) -> object:
-        text = plain(raw)
+        text = raw.strip() if isinstance(raw, str) else plain(raw)
         return Unmapped.NOT_VALID if text is None else _parsed(declared, text, canonical=True)
 
     return convert
 
 
+def _code_words(codes: CodeList, local: Mapping[str, str] | None) -> dict[str, str]:
+    return {word.strip(): code for word, code in (local or dict(zip(codes.codes, codes.codes, strict=True))).items()}
+
+
 def _coded(codes: CodeList, local: Mapping[str, str] | None) -> Converter:
-    exact = {word.strip(): code for word, code in (local or dict(zip(codes.codes, codes.codes, strict=True))).items()}
+    exact = _code_words(codes, local)
     # The words as they stand go first: two that differ in width only are told apart.
     table = {fold(word): code for word, code in exact.items()} | exact
 
@@ -194,8 +229,12 @@ def _coded(codes: CodeList, local: Mapping[str, str] | None) -> Converter:
     return convert
 
 
+def _boolean_words(yes: Iterable[str], no: Iterable[str]) -> dict[str, bool]:
+    return {word.strip(): value for words, value in ((yes, True), (no, False)) for word in words}
+
+
 def _boolean(yes: Iterable[str], no: Iterable[str]) -> Converter:
-    table = {fold(word.strip()): value for words, value in ((yes, True), (no, False)) for word in words}
+    table = {fold(word): value for word, value in _boolean_words(yes, no).items()}
 
     def convert(raw: object) -> object:
         if isinstance(raw, bool):
@@ -211,6 +250,8 @@ def _numeric(declared: Scalar, times: str) -> Converter:
     whole = declared.kind is not Kind.DECIMAL
 
     def convert(raw: object) -> object:
+        if whole and factor is None and raw.__class__ is str and len(raw) < 10 and raw.isascii() and raw.isdigit():
+            return int(raw)
         number = _number(raw)
         if number is None:
             return Unmapped.NOT_A_NUMBER
@@ -274,7 +315,9 @@ def _local(readers: list[TimeReader], raw: object, zone: tzinfo) -> datetime | U
     text = None if found else plain(raw)
     if text is not None and len(text) <= 64:
         text = fold(text)
-        found = next((instant for read in readers if (instant := read(text, zone))), None)
+        for read in readers:
+            if (found := read(text, zone)) is not None:
+                break
     if found is None:
         return Unmapped.NOT_A_DATE
     if found.tzinfo is zone:

@@ -44,6 +44,8 @@ _GRACE = 0.05
 """Seconds that a caller grants beyond the deadline, so that the source's own verdict (or a stale copy) arrives."""
 _PAUSE, _LONGEST_PAUSE = 0.02, 0.2
 """Seconds between attempts, growing with jitter: calls that failed together must not come back together."""
+_FULL = 0.8
+"""Of the deadline: who gave the source less than this and got no answer has learnt nothing about the source."""
 _OUTCOMES, _LATENCIES = 20, 100
 _REMARKS = frozenset({Unmapped.INVALID})
 """What the mapping counts although nothing is wrong."""
@@ -78,7 +80,8 @@ class GuardedSource:
         }
         self._turns = asyncio.Semaphore(config.concurrency)
         self._waiting = 0
-        self._breaker = CircuitBreaker(config.breaker, clock)
+        # One each: a service that is refused, or answers what nobody can read, says nothing of those beside it.
+        self._breakers = {coordinate: CircuitBreaker(config.breaker, clock) for coordinate in config.service}
         self._copies = Copies(config.stale_s, config.service, registry, clock)
         self._tally = _Tally()
         self._opening: asyncio.Task[SourceError | None] | None = None
@@ -114,7 +117,7 @@ class GuardedSource:
                 for (coordinate, reason), count in mapping.unmapped.items()
             )
         )
-        breaker = self._breaker.state
+        breaker = self._breaker()
         return SourceState(
             name=self._name,
             title=self._config.title,
@@ -131,6 +134,13 @@ class GuardedSource:
             fresh_as_of=tally.fresh_as_of,
             unmapped=unmapped,
         )
+
+    def _breaker(self) -> Breaker:
+        """That of the services asked so far together: between open and closed unless they are all the same."""
+        states = {breaker.state for breaker in self._breakers.values() if breaker.asked}
+        if states == {Breaker.OPEN}:
+            return Breaker.OPEN
+        return Breaker.HALF_OPEN if states - {Breaker.CLOSED} else Breaker.CLOSED
 
     def open_soon(self) -> asyncio.Task[SourceError | None]:
         """The one opening of the driver, begun now unless it is under way or done; what failed is begun again.
@@ -189,8 +199,8 @@ class GuardedSource:
         until = asyncio.get_running_loop().time() + self._deadline
         try:
             async with asyncio.timeout_at(until):
-                # Asked before the turn too: a source that is known to be down must not make anybody wait for one.
-                if self._breaker.state is Breaker.OPEN:
+                # Asked before the turn too: a service that is known to be down must not make anybody wait for one.
+                if self._breakers[fetch.service].state is Breaker.OPEN:
                     raise SourceError(self._name, "open breaker")
                 async with self._turn():
                     return await self._call(fetch, until)
@@ -212,23 +222,31 @@ class GuardedSource:
             self._turns.release()
 
     async def _call(self, fetch: Fetch, until: float) -> Rows:
-        ticket = self._breaker.admit()
+        breaker, now = self._breakers[fetch.service], asyncio.get_running_loop().time
+        ticket = breaker.admit()
         if ticket is None:
             raise SourceError(self._name, "open breaker")
-        sent = self._clock()
+        sent, began = self._clock(), now()
         # What it is if nothing else is said: from here on a cancellation, by our deadline or by the caller's, means
-        # that the source was too slow.
-        failure: SourceError | None = SourceTimeout(self._name, "deadline")
+        # that there was no answer in the time that was left.
+        failure: SourceError | None = (late := SourceTimeout(self._name, "deadline"))
+        self._tally.calls += 1
         try:
             rows = await self._attempts(fetch, until)
+            # Mapping is not interrupted by the deadline, but nobody waits for it any longer either.
+            if now() > until:
+                raise late
             failure = None
         except SourceError as error:
             failure = error
             raise
         finally:
-            worked = failure is None
-            self._breaker.settle(ticket, worked if failure is None or _unavailable(failure) else None)
-            self._tally.count(failure, self._clock() - sent)
+            if failure is late and now() - began < _FULL * self._deadline:
+                # Most of the time went in a queue, or the caller had little: the source cannot help that.
+                breaker.settle(ticket, None)
+            else:
+                breaker.settle(ticket, failure is None if failure is None or _unavailable(failure) else None)
+                self._tally.count(failure, self._clock() - sent)
         self._tally.see(rows)
         return rows
 
@@ -303,8 +321,7 @@ class _Tally:
         self._worked: deque[bool] = deque(maxlen=_OUTCOMES)
 
     def count(self, failure: SourceError | None, seconds: float) -> None:
-        """How one call ended."""
-        self.calls += 1
+        """How one call ended that says something of the source."""
         self.seconds.append(seconds)
         self._worked.append(failure is None)
         if failure is None:
@@ -322,12 +339,13 @@ class _Tally:
                 self.fresh_as_of = stamp
 
     def health(self, breaker: Breaker, unmapped: bool) -> Health:
-        """The whole in one word; the last outcome before a half-open breaker is a failure."""
+        """The whole in one word, where `breaker` is that of all services together."""
         if breaker is Breaker.OPEN:
             return Health.DOWN
         if not self._worked:
             return Health.UNKNOWN
-        return Health.DEGRADED if unmapped or not all(self._worked) else Health.UP
+        well = breaker is Breaker.CLOSED and all(self._worked) and not unmapped
+        return Health.UP if well else Health.DEGRADED
 
 
 def _records(rows: Rows) -> Iterable[Record]:

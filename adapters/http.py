@@ -38,11 +38,14 @@ _RATIO_AT_MOST, _RATIO_FROM = 200, 100_000
 """JSON of equal records shrinks to a fiftieth at best; deflate's own limit, which bombs come near, is 1:1032."""
 _SKEW_FROM_MS, _SKEW_AT_MOST_MS = 1000, 86_400_000
 """A Date header has whole seconds; one that is days off is no clock."""
+_CONTAINERS_AT_MOST, _HALVES_AT_MOST = 200_000, 10_000
+"""Decoding blocks everybody else: a million empty arrays, 4 MB, would take it more than a second."""
 _UNREACHABLE = frozenset({500, 502, 503, 504})
 _TO_SQUARE = bytes.maketrans(b"{}", b"[]")
 _NOT_MARKS = bytes(set(range(256)) - set(b'[]{}"'))
+_HALF = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
 _HIGH_HALF = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F][0-9a-fA-F]{2})")
-_LOW_HALF = re.compile(rb"(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F][0-9a-fA-F]{2}")
+_LOW_HALF = re.compile(rb"\\u[dD][c-fC-F][0-9a-fA-F]{2}(?<!\\u[dD][89abAB][0-9a-fA-F]{2}.{6})", re.DOTALL)
 _LOST = rb"\\ufffd"
 _HEADERS = {"Accept": "application/json", "Accept-Encoding": "gzip", "User-Agent": "zlaq"}
 
@@ -220,6 +223,8 @@ class HttpDoor:
                 data = data.decode("gb18030").encode()
             except UnicodeError:
                 raise SourceBadShape(self._name, "not of the declared charset") from None
+        if data.count(b"[") + data.count(b"{") > _CONTAINERS_AT_MOST:
+            raise SourceBadShape(self._name, "too many arrays and objects")
         if nested_deeper(data, self._config.max_depth):
             raise SourceBadShape(self._name, "nested too deep")
         try:
@@ -227,7 +232,10 @@ class HttpDoor:
                 # Not orjson, which rounds integers over 64 bits.
                 return msgspec.json.decode(data)
             except msgspec.DecodeError:
-                return msgspec.json.decode(_without_halves(data))
+                mended = _without_halves(data)
+                if mended is data:
+                    raise
+                return msgspec.json.decode(mended)
         except (msgspec.MsgspecError, UnicodeError, RecursionError):
             # Old systems label JSON as HTML too, so the label only explains what does not parse.
             html = "html" in content_type.lower() or data.lstrip()[:1] == b"<"
@@ -343,8 +351,12 @@ class _Body:
 def _without_halves(data: bytes) -> bytes:
     """JSON in which escaped halves of a surrogate pair are U+FFFD: programs that cut texts make them, and one name cut
     in the middle of a rare character must not spoil the records beside it."""
-    parts = (_LOW_HALF.sub(_LOST, _HIGH_HALF.sub(_LOST, part)) for part in data.split(b"\\\\"))
-    return b"\\\\".join(parts)
+    if b"\0" in data or not _HALF.search(data):
+        return data
+    # An escaped backslash escapes nothing itself; a raw NUL, which no JSON has, holds its place meanwhile.
+    held = data.replace(b"\\\\", b"\0")
+    held = _HIGH_HALF.sub(_LOST, held, _HALVES_AT_MOST)
+    return _LOW_HALF.sub(_LOST, held, _HALVES_AT_MOST).replace(b"\0", b"\\\\")
 
 
 def nested_deeper(data: bytes, depth: int) -> bool:

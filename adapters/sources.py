@@ -32,6 +32,8 @@ from schema.masks import MASKS
 from schema.registry import Field, Registry
 
 _HIDDEN = "***"
+_TEXT_AT_MOST, _BEYOND = 200, 32
+"""Characters that are shown of a text, and behind them those in which a number that begins before may go on."""
 _OPEN = frozenset({Sharing.PUBLIC, Sharing.SHARED})
 _LIST_AT_MOST = 10
 """Records of a list that an operator looks at."""
@@ -115,8 +117,9 @@ async def sample(
 ) -> list[tuple[RawRecord, Record]]:
     """Records of a few keys as the source has them and as they are mapped ({} for one that is dropped), side by side.
 
-    Raw values are shown only where they are read as the key or as a PUBLIC or SHARED attribute; mapped ones of other
-    classes are masked. Raises `SourceError`; `KeyError` if the source has no such service.
+    Raw values are shown only where they are read as a PUBLIC or SHARED attribute or decide whether a record counts
+    (key, region, validity), texts up to 200 characters; mapped ones of other classes are masked.
+    Raises `SourceError`; `KeyError` if the source has no such service.
     """
     config = configuration.source[name]
     service = config.service[coordinate]
@@ -163,8 +166,9 @@ def _everything(remote: Field, coordinate: str, service: Service, keys: tuple[st
 def _shown_paths(service: Service, parts: Mapping[str, Field]) -> frozenset[str]:
     shown = {mapping.source for name, mapping in service.fields.items() if parts[name].attribute.sharing in _OPEN}
     hidden = {mapping.source for name, mapping in service.fields.items() if parts[name].attribute.sharing not in _OPEN}
+    deciding = {service.region, *({service.valid.path} if service.valid else ())}
     stamp = {service.as_of.source} if service.as_of else set()
-    return frozenset((shown | stamp) - hidden | {service.key})
+    return frozenset((shown | stamp | deciding) - hidden | {service.key})
 
 
 def _masked_raw(raw: RawRecord, shown: frozenset[str], asked: Sequence[str], above: str = "") -> RawRecord:
@@ -184,7 +188,10 @@ def _open_value(value: object) -> object:
     if isinstance(value, list | tuple):
         return [_open_value(item) for item in value]
     if isinstance(value, str | int | float | Decimal):
-        return _HIDDEN if _PERSONAL_NUMBER.search(unicodedata.normalize("NFKC", str(value))) else value
+        # Normalising takes the square of a text's length.
+        text = unicodedata.normalize("NFKC", str(value)[: _TEXT_AT_MOST + _BEYOND])
+        shown = value[:_TEXT_AT_MOST] if isinstance(value, str) else value
+        return _HIDDEN if _PERSONAL_NUMBER.search(text) else shown
     return value if value is None or isinstance(value, date) else _HIDDEN
 
 

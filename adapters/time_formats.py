@@ -43,15 +43,19 @@ def time_format(text: str) -> TimeReader:
         if name not in _PARTS or name in order:
             raise ValueError(f"{directive} is not one of %Y %m %d %H %M %S %f %z, or stands twice")
         alone = not (before[-1:].isdigit() or after[:1].isdigit()) and (before or not order)
-        alone = alone and (bool(after) or directive is pieces[-2])
+        alone = alone and (bool(after) or directive == pieces[-2])
         pattern += _PARTS[name].replace("{2})", "{1,2})") if alone and name in "mdHMS" else _PARTS[name]
         order.append(name)
     if not {"Y", "m", "d"} <= set(order):
         raise ValueError("no whole date")
-    return _reader(re.compile(pattern + re.escape(pieces[-1])), order)
+    return _reader(re.compile(pattern + re.escape(pieces[-1])), order, _ISO_LENGTHS.get(text, 0))
 
 
-def _reader(pattern: re.Pattern[str], order: list[str]) -> TimeReader:
+_ISO_LENGTHS = {"%Y-%m-%d": 10, "%Y%m%d": 8, "%Y-%m-%d %H:%M:%S": 19, "%Y-%m-%dT%H:%M:%S": 19}
+"""Formats that Python reads itself, four times as fast, where every number has all its digits: that long."""
+
+
+def _reader(pattern: re.Pattern[str], order: list[str], iso_length: int) -> TimeReader:
     take = itemgetter(*(order.index(name) if name in order else -1 for name in "YmdHMS"))
     fraction, own_zone = (order.index(name) if name in order else None for name in "fz")
 
@@ -59,8 +63,10 @@ def _reader(pattern: re.Pattern[str], order: list[str]) -> TimeReader:
         found = pattern.fullmatch(text)
         if found is None:
             return None
-        parts = found.groups()
         try:
+            if len(text) == iso_length:
+                return datetime.fromisoformat(text).replace(tzinfo=zone)
+            parts = found.groups()
             microsecond = 0 if fraction is None else int(parts[fraction].ljust(6, "0"))
             zone = zone if own_zone is None else offset(parts[own_zone])
             year, month, day, hour, minute, second = map(int, take((*parts, "0")))
@@ -79,6 +85,12 @@ def offset(text: str) -> tzinfo:
     return timezone(sign * timedelta(hours=int(text[1:3]), minutes=int(text[-2:])))
 
 
+_FOLDED_AT_MOST = 200
+
+
 def fold(text: str) -> str:
-    """Full-width digits, letters and signs as their usual forms (NFKC)."""
-    return text if text.isascii() else unicodedata.normalize("NFKC", text)
+    """Full-width digits, letters and signs as their usual forms (NFKC); a text beyond 200 characters stays as it is.
+
+    Normalisation sorts runs of combining marks in quadratic time: 200 KB of them would hold up the process for seconds.
+    """
+    return text if text.isascii() or len(text) > _FOLDED_AT_MOST else unicodedata.normalize("NFKC", text)

@@ -8,7 +8,7 @@ import ssl
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from ipaddress import ip_address, ip_network
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import unquote, urlsplit
 
 import asyncpg
@@ -23,6 +23,7 @@ from adapters.base import (
     SourceUnreachable,
 )
 from adapters.configuration import FrontSource
+from adapters.front.meter import MeteredLoop, TooMuchSent
 
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record]
@@ -35,6 +36,9 @@ _LOST = (
     # What asyncpg says if the server ends the session between two of its steps.
     asyncpg.InternalClientError,
 )
+
+_WIRE_BASE, _WIRE_PER_BYTE = 1_000_000, 8
+"""Beside the values, of which a statement takes `max_bytes` at most, go their lengths: five bytes for a text of one."""
 
 
 class Connections:
@@ -140,6 +144,7 @@ class Connections:
                     password=password,
                     database=self._database,
                     ssl=self._tls(address),
+                    loop=self._metered(address),
                     timeout=self._seconds,
                     # The server's own limit comes first, unless the wire is frozen.
                     command_timeout=self._seconds + 1,
@@ -151,6 +156,12 @@ class Connections:
                 if number == len(addresses):
                     raise
         raise AssertionError("resolve gives at least one address")
+
+    def _metered(self, address: str) -> asyncio.AbstractEventLoop:
+        return cast(
+            "asyncio.AbstractEventLoop",
+            MeteredLoop(_WIRE_BASE + _WIRE_PER_BYTE * self._config.max_bytes, secured=not self.plain(address)),
+        )
 
     def plain(self, address: str) -> bool:
         """Whether an address is spoken to without TLS: only on this machine or as configured, and with a `ca` never."""
@@ -186,6 +197,8 @@ def _translated(source: str) -> Iterator[None]:
     except SourceError:
         raise
     except asyncpg.PostgresError as error:
+        if isinstance(error.__cause__, TooMuchSent):
+            raise SourceBadShape(source, "more bytes than an answer can have") from None
         raise _refusal(source, error) from None
     except TimeoutError:
         raise SourceTimeout(source) from None

@@ -15,6 +15,7 @@ from urllib.parse import urlencode
 from adapters.base import Fetch, Window
 from adapters.configuration import RestService, SourceBase
 from adapters.driver import RawRecord
+from adapters.rest.batches import Batches
 from adapters.rest.order import LocalOrder, at
 from adapters.rest.template import TemplateRefused, as_text, check_template, fill, placeholders
 from adapters.time_formats import offset
@@ -49,6 +50,7 @@ class ServiceCall:
             if name not in known:
                 raise TemplateRefused(f"{{after.{name}}}: the list is not ordered by it")
         self._names = names
+        self.batches = Batches(self._order, names, service)
         self._zone = offset(config.zone)
         # gbk and gb2312 are parts of it.
         self._charset = config.charset if config.charset == "utf-8" else "gb18030"
@@ -91,15 +93,10 @@ class ServiceCall:
         # In ASCII it is the same text in every charset that the source may read it in.
         return Request(query, json.dumps(body).encode(), "application/json")
 
-    def behind(self, records: Sequence[RawRecord], window: Window | None) -> Sequence[RawRecord]:
-        """Those records that come after a window's boundary."""
-        order, after = self._order, window.after if window else None
-        return records if order is None or after is None else [one for one in records if order.behind(one, after)]
-
-    def last(self, answer: Any, page: int, sent: int, window: Window | None) -> bool:
-        """Whether there is nothing behind a page of `sent` records."""
+    def last(self, answer: Any, page: int, asked: Fetch, sent: int, fresh: int) -> bool:
+        """Whether there is nothing behind a page of `sent` records, of which `fresh` are behind the boundary."""
         if not self.paged:
-            return window is None or "first" not in self._names or sent < window.first
+            return self.batches.ended(asked, sent, fresh)
         pages = as_text(at(answer, self.service.last_page)).strip()
         if pages in _ENDED_TEXTS:
             return True
@@ -107,10 +104,14 @@ class ServiceCall:
 
     def full(self, records: Sequence[RawRecord], keys: Sequence[str], window: Window) -> bool:
         """Whether there are as many records of each key as the window may hold."""
+        wanted = self.batches.wanted(window)
         if len(keys) == 1:
-            return len(records) >= window.first
+            return len(records) >= wanted
         counts = Counter(as_text(at(record, self.service.key)).strip() for record in records)
-        return all(counts[key] >= window.first for key in keys)
+        return all(counts[key] >= wanted for key in keys)
+
+    def _first(self, window: Window) -> int:
+        return self.batches.wanted(window) if self.paged else self.batches.asked(window)
 
     def _values(self, fetch: Fetch, wanted: Sequence[str], page: int, now_ms: int) -> dict[str, object]:
         window, officer = fetch.window, fetch.officer
@@ -120,7 +121,7 @@ class ServiceCall:
             "key": fetch.keys[0],
             "fields": list(wanted),
             "fields:,": ",".join(wanted),
-            "first": window.first if window else len(fetch.keys),
+            "first": self._first(window) if window else len(fetch.keys),
             "page": page,
             "reason": fetch.reason,
             "now_ms": now_ms,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, tzinfo
+from datetime import date, datetime, time, tzinfo
 from decimal import Decimal
 from typing import Any
 
@@ -36,8 +36,13 @@ class _Term:
 
     def value(self, record: RawRecord) -> Any:
         """The declared value in a raw record, None where there is none."""
+        text = self.text(record)
+        return self.parse(text) if text else None
+
+    def text(self, record: RawRecord) -> str:
+        """The same as a boundary has it, empty where there is none."""
         found = self.convert(at(record, self.mapping.source))
-        return None if found is None or isinstance(found, Unmapped) else self.parse(found)
+        return "" if found is None or isinstance(found, Unmapped) else str(found)
 
 
 class LocalOrder:
@@ -56,8 +61,39 @@ class LocalOrder:
         """The attributes of the order."""
         return tuple(term.name for term in self._terms)
 
+    @property
+    def coarse(self) -> bool:
+        """Whether the list goes by days, and the source writes and sorts them with the time of day."""
+        first = self._terms[0]
+        return first.kind is Kind.DATE and any("%H" in form for form in first.mapping.dates)
+
+    def end(self, records: Sequence[RawRecord]) -> tuple[str, ...] | None:
+        """The boundary behind all of these records, None without any that has a place in the order."""
+        end: tuple[str, ...] | None = None
+        for record in records:
+            if self._terms[-1].text(record) and (end is None or self.behind(record, end)):
+                end = tuple(term.text(record) for term in self._terms)
+        return end
+
+    def without_last_day(self, records: Sequence[RawRecord]) -> Sequence[RawRecord]:
+        """The records whose first attribute is not that of the last of them."""
+        end, first = self.end(records), self._terms[0]
+        return [record for record in records if end and first.text(record) != end[0]]
+
+    def arranged(self, records: Sequence[RawRecord]) -> Sequence[RawRecord]:
+        """The same records in this order."""
+        found = list(records)
+        for term in reversed(self._terms):
+            there = [record for record in found if term.text(record)]
+            without = [record for record in found if not term.text(record)]
+            found = sorted(there, key=term.value, reverse=term.descending) + without
+        return found
+
     def boundary(self, after: Sequence[str]) -> dict[str, object]:
-        """Template values `after.ATTRIBUTE` for a boundary; a missing value has none."""
+        """Template values `after.ATTRIBUTE` for a boundary; a missing value has none.
+
+        A day that the source writes with a time is the last moment of it in the order, so that none of it is lost.
+        """
         pairs = zip(self._terms, after, strict=True)
         return {f"after.{term.name}": self._local(term, text) for term, text in pairs if text}
 
@@ -83,7 +119,8 @@ class LocalOrder:
         """A declared value in the first of the forms that the source writes it in."""
         mapping = term.mapping
         if term.kind is Kind.DATE and mapping.dates:
-            return datetime.strptime(text, "%Y-%m-%d").strftime(mapping.dates[0])  # noqa: DTZ007 - a day has no zone
+            moment = time.max if term.descending else time.min
+            return datetime.combine(date.fromisoformat(text), moment).strftime(mapping.dates[0])
         if term.kind is Kind.INSTANT and mapping.instants:
             instant, form = datetime.fromisoformat(text).astimezone(self._zone), mapping.instants[0]
             per_second = _PER_SECOND.get(form)

@@ -13,7 +13,8 @@ from adapters.rest.secret import Secret
 
 _CLOCK_MOVED_MS = 30_000
 """Platforms accept five to ten minutes, so a smaller difference refuses nobody."""
-_FRUITLESS_S = 60.0
+_PAUSE_S = 2.0
+"""A service that refuses for another reason renews no more often, and a secret that ends early is missed no longer."""
 _TIMES = 3
 """A call may be refused for the clock, and then for the secret."""
 Answered = TypeVar("Answered")
@@ -36,7 +37,7 @@ class Signer:
     def __init__(self, door: HttpDoor, secret: Secret | None = None) -> None:
         self._door = door
         self._renewable = secret
-        self._fruitless: dict[str, float] = {}
+        self._paused: dict[str, float] = {}
 
     async def sign(self, sid: str) -> Signature:  # noqa: ARG002 - only the gateway signs the service
         """The signature for a call of a service; raises `SourceError` if there is no secret to sign with."""
@@ -49,6 +50,7 @@ class Signer:
 
     async def ask(self, service: str, sid: str, send: Callable[[Signature], Awaitable[Answered]]) -> Answered:
         """Send a signed call of a service; again with a new signature where it is refused and that may help."""
+        refused: set[int] = set()
         for left in reversed(range(_TIMES)):
             signature = await self.sign(sid)
             try:
@@ -56,8 +58,11 @@ class Signer:
             except SourceRefused:
                 if not left or not await self._renew(service, signature):
                     raise
+                refused.add(signature.secret)
             else:
-                self._fruitless.pop(service, None)
+                if refused - {signature.secret}:
+                    # The renewal helped this very call; that others succeed says nothing about it.
+                    self._paused.pop(service, None)
                 return answer
         raise AssertionError("the last time either answers or raises")
 
@@ -74,8 +79,8 @@ class Signer:
     async def _renew(self, service: str, refused: Signature) -> bool:
         """Whether the source refused for its clock, which it has told since, or for a secret, which is renewed.
 
-        Refusals seldom say why. A renewal that did not help a service is not tried again for a minute, so that a
-        service that refuses for another reason does not renew with each call.
+        Refusals seldom say why. Unless a renewal helps, the service's next one is a few seconds off: it may refuse for
+        another reason, and the secret may end all the same.
         """
         if abs(self._door.skew_ms - refused.skew_ms) > _CLOCK_MOVED_MS:
             return True
@@ -84,8 +89,8 @@ class Signer:
             return False
         if secret.number == refused.secret:
             now = asyncio.get_running_loop().time()
-            if now - self._fruitless.get(service, -_FRUITLESS_S) < _FRUITLESS_S:
+            if now < self._paused.get(service, now):
                 return False
             await secret.replace(refused.secret)
-            self._fruitless[service] = now
+            self._paused[service] = now + _PAUSE_S
         return True

@@ -47,19 +47,27 @@ class RestDriver:
 
     async def read(self, service: str, fetch: Fetch, wanted: Sequence[str]) -> Answer:
         """The records of `fetch.keys`, page by page while a window is not full; raises `SourceError`."""
-        call, window = self._calls[service], fetch.window
-        records: list[RawRecord] = []
+        call, window, asking = self._calls[service], fetch.window, fetch
+        records: Sequence[RawRecord] = []
+        whole: Sequence[RawRecord] = []
         for page in range(1, _PAGES_AT_MOST + 1):
-            answer = await self._asked(call, fetch, wanted, page)
+            answer = await self._asked(call, asking, wanted, page)
             sent = self._records(call.service, answer)
-            records += call.behind(sent, window)
-            if call.last(answer, page, len(sent), window):
-                return Answer(records, ended=True)
-            if window and (not call.paged or call.full(records, fetch.keys, window)):
+            fresh = call.batches.behind(sent, asking.window)
+            records = [*records, *fresh]
+            if call.last(answer, page, asking, len(sent), len(fresh)):
+                return Answer(call.batches.arranged(records), ended=True)
+            whole = call.batches.whole(records, fetch)
+            if window and call.full(whole, fetch.keys, window):
                 break
-        if window is None or not records:
+            if not call.paged:
+                records, further = whole, call.batches.onward(asking, whole)
+                if further is None:
+                    break
+                asking = further
+        if window is None or not whole:
             raise SourceBadShape(self._name, "more pages than we read, or the same again and again")
-        return Answer(records, ended=False)
+        return Answer(call.batches.arranged(whole), ended=False)
 
     async def check(self) -> AsyncIterator[tuple[str, str]]:
         """Credentials, address, connection, signature, and a question for each service with a `probe`."""

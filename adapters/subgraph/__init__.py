@@ -3,34 +3,40 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from adapters.base import Fetch, SourceBadShape, SourceError, SourceRefused, Window
 from adapters.configuration import SubgraphService, SubgraphSource
+from adapters.conversions import plain
 from adapters.driver import Answer, RawRecord
 from adapters.http import HttpDoor
+from adapters.rest.batches import Batches
 from adapters.rest.order import LocalOrder
 from adapters.rest.signer import Signature, Signer
 from adapters.rest.signers import open_signer
-from adapters.rest.template import TemplateRefused, fill, placeholders
+from adapters.rest.template import TemplateRefused, check_template, fill, placeholders
 from adapters.subgraph.contract import Contract, ContractBroken
+from adapters.time_formats import fold
 from schema.declare import Remote
 from schema.registry import Registry
 
 _RECHECKED_AFTER_S = 60.0
 _WORDS_TOLD = 20
+_QUESTIONS_AT_MOST = 20
 
 
 class SubgraphDriver:
     """One subgraph; implements `adapters.driver.Driver`.
 
-    A fetch is one query, whatever the number of keys: records belong to keys by position, as federation has it. An
-    answer with any entry in `errors` fails as a whole, since which of its nulls are the errors' work can be told from
-    their paths only, and those are the other side's word; it is not retried. After such an answer, or a refusal, the
-    SDL is read once more (at most once a minute) before the next question: the contract may have changed.
+    A fetch is one query, whatever the number of keys, and further ones where a list may go on. Entities say their keys
+    and belong to them by these: federation promises the order of the representations, but a source that breaks it would
+    show another object's values. An answer with any entry in `errors` fails as a whole, since which of its nulls are
+    the errors' work can be told from their paths only, and those are the other side's word; it is not retried. After
+    such an answer, or a refusal, the SDL is read once more (at most once a minute) before the next question: the
+    contract may have changed.
 
     Raises `TemplateRefused` where an argument's template cannot be filled.
     """
@@ -66,19 +72,21 @@ class SubgraphDriver:
         now = asyncio.get_running_loop().time()
         if contract is None or (self._doubted and now - self._checked_at > _RECHECKED_AFTER_S):
             contract = await self._check_contract()
-        query, variables = call.question(contract, fetch, wanted)
-        try:
-            data = await self._ask(query, variables)
-        except SourceError:
-            self._doubted = True
-            raise
-        entities = data.get("_entities")
-        if not isinstance(entities, list) or len(entities) != len(fetch.keys):
-            raise SourceBadShape(self._name, "not one entity for each representation")
-        try:
-            return call.answer(fetch, entities)
-        except _NotRecords as error:
-            raise SourceBadShape(self._name, str(error)) from None
+        records: list[RawRecord] = []
+        asking = fetch
+        for _ in range(_QUESTIONS_AT_MOST):
+            try:
+                part = call.answer(asking, await self._entities(call.question(contract, asking, wanted)))
+            except _NotRecords as error:
+                raise SourceBadShape(self._name, str(error)) from None
+            records += part.records
+            if part.ended:
+                return Answer(records, ended=True)
+            further = call.onward(asking, part.records, len(records))
+            if further is None:
+                break
+            asking = further
+        return Answer(records, ended=False)
 
     async def check(self) -> AsyncIterator[tuple[str, str]]:
         """Credentials, address, connection, contract, words of enums without a code (a warning), and probes."""
@@ -99,6 +107,17 @@ class SubgraphDriver:
                 fetch = Fetch(coordinate, (probe,), tuple(call.service.fields), window)
                 answer = await self.read(coordinate, fetch, call.raw_names)
                 yield f"probe {coordinate}", f"{len(answer.records)} records"
+
+    async def _entities(self, question: tuple[str, Mapping[str, object]]) -> Sequence[object]:
+        try:
+            data = await self._ask(*question)
+        except SourceError:
+            self._doubted = True
+            raise
+        entities = data.get("_entities")
+        if not isinstance(entities, list):
+            raise SourceBadShape(self._name, "no entities")
+        return entities
 
     async def _open_door(self) -> None:
         await self.close()
@@ -156,7 +175,7 @@ class SubgraphDriver:
         if not isinstance(answer, dict):
             raise SourceBadShape(self._name, "not a GraphQL answer")
         if answer.get("errors"):
-            raise SourceError(self._name, "the answer has errors")
+            raise SourceRefused(self._name, "the answer has errors")
         data = answer.get("data")
         if not isinstance(data, dict):
             raise SourceBadShape(self._name, "the answer has no data")
@@ -178,12 +197,14 @@ class _Call:
         self.service = service
         self.parts = {part.name: part for part in registry.values[field.type.name].fields.values()}
         self.order = LocalOrder(field.member.order, self.parts, service, zone) if field.member.order else None
+        check_template(service.arguments)
+        names = placeholders(service.arguments)
         boundaries = {f"after.{attribute}" for attribute in (self.order.names if self.order else ())}
-        for placeholder in sorted(placeholders(service.arguments) - boundaries - {"first"}):
+        for placeholder in sorted(names - boundaries - {"first"}):
             raise TemplateRefused(
                 f"{{{placeholder}}}: in arguments only {{first}} and the order's boundary have values"
             )
-        self._limited = "first" in placeholders(service.arguments)
+        self._batches = Batches(self.order, names, service)
         self._always = [path for path in (service.region, service.valid.path if service.valid else "") if path]
         self._always += [service.as_of.source] if service.as_of else []
         paths = [*self._always, *(mapping.source for mapping in service.fields.values())]
@@ -192,7 +213,7 @@ class _Call:
     def question(self, contract: Contract, fetch: Fetch, wanted: Sequence[str]) -> tuple[str, dict[str, object]]:
         """The query and its variables: of the record only what the fetch needs, values never in the text."""
         service, window = self.service, fetch.window
-        values: dict[str, object] = {"first": window.first if window else service.items_at_most}
+        values: dict[str, object] = {"first": self._batches.asked(window) if window else service.items_at_most}
         if window and window.after and self.order:
             values |= self.order.boundary(window.after)
         arguments = fill(service.arguments, values)
@@ -202,33 +223,55 @@ class _Call:
         names = dict.fromkeys((*fetch.fields, *(self.order.names if self.order else ())))
         paths = [*self._always, *(service.fields[name].source for name in names if name in service.fields)]
         record = _selection(path.split(".") for path in paths if path.split(".")[0] in wanted and path != service.key)
-        # With nothing else to ask for, the type's name still tells that there is a record.
+        # With nothing else to ask for, the type's name still tells that there is a record; the entity tells its key.
         inner = f"{service.at.replace('.', ' { ')}{given} {{ {record or '__typename'} }}{' }' * service.at.count('.')}"
         query = (
             f"query($zlaq_r: [_Any!]!{declared}) {{ _entities(representations: $zlaq_r)"
-            f" {{ ... on {service.type} {{ {inner} }} }} }}"
+            f" {{ ... on {service.type} {{ {service.key} {inner} }} }} }}"
         )
         asked = [{"__typename": service.type, service.key: key} for key in fetch.keys]
         return query, {"zlaq_r": asked, **arguments}
 
     def answer(self, fetch: Fetch, entities: Sequence[object]) -> Answer:
-        """The records of entities that stand where their keys do; raises `_NotRecords`."""
+        """The records of entities by their keys; raises `_NotRecords`."""
         records: list[RawRecord] = []
         ended = True
-        window = fetch.window
-        for key, entity in zip(fetch.keys, entities, strict=True):
+        for key, entity in self._by_key(fetch.keys, entities):
             found = _below(entity, self.service.at.split("."))
             sent = [{**record, self.service.key: key} for record in found]
-            fresh = sent
-            if window and window.after and self.order:
-                after, order = window.after, self.order
-                fresh = [record for record in sent if order.behind(record, after)]
-            if window and self._limited and len(sent) >= window.first:
+            fresh = self._batches.behind(sent, fetch.window)
+            if not self._batches.ended(fetch, len(sent), len(fresh)):
                 ended = False
                 if not fresh:
                     raise _NotRecords("the same page again: its arguments take no boundary")
-            records += fresh
+                fresh = self._batches.whole(fresh, fetch)
+                if not fresh:
+                    raise _NotRecords("a day longer than what is asked for at once")
+            records += self._batches.arranged(fresh)
         return Answer(records, ended)
+
+    def onward(self, fetch: Fetch, records: Sequence[RawRecord], known: int) -> Fetch | None:
+        """The fetch of what is behind an answer's records, while a window is not full; None if it is."""
+        if fetch.window is None or known >= self._batches.wanted(fetch.window):
+            return None
+        return self._batches.onward(fetch, records)
+
+    def _by_key(self, keys: Sequence[str], entities: Sequence[object]) -> Iterator[tuple[str, object]]:
+        if len(entities) != len(keys):
+            raise _NotRecords("not one entity for each representation")
+        asked = {fold(key): key for key in keys} | {key: key for key in keys}
+        told: set[str] = set()
+        for entity in entities:
+            if entity is None:
+                continue
+            if not isinstance(entity, dict):
+                raise _NotRecords("an entity is not an object")
+            text = plain(entity.get(self.service.key)) or ""
+            key = asked.get(text) or asked.get(fold(text))
+            if key is None or key in told:
+                raise _NotRecords("an entity without a key that was asked for" if key is None else "a key twice")
+            told.add(key)
+            yield key, entity
 
 
 def _below(entity: object, steps: Sequence[str]) -> list[dict[str, Any]]:

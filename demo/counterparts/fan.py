@@ -37,6 +37,7 @@ body = {{ key = "{{key}}", first = "{{first}}", day = "{{after.inspected_on}}", 
 rows = "rows"
 key = "uscc"
 keys_per_call = 1
+ordinary = true
 as_of = {{ from = "at" }}
 fields.inspection_no = {{ from = "no" }}
 fields.project_no = {{ from = "project" }}

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import pytest
 
-from adapters.base import AS_OF, UNMAPPED, Breaker, Fetch, Rows, SourceError, Window
+from adapters.base import AS_OF, UNMAPPED, Breaker, Fetch, Health, Rows, SourceError, Window
 from adapters.guard import GuardedSource
 from schema.declare import Attribute
 from schema.registry import Field, load_registry
@@ -244,7 +244,8 @@ class SourceContract:
         for _ in range(peer.failures):
             with pytest.raises(SourceError):
                 await self.single(peer, peer.single.keys[0])
-        assert peer.source.state().breaker is Breaker.OPEN
+        several = len(peer.source.services) > 1
+        assert peer.source.state().breaker is (Breaker.HALF_OPEN if several else Breaker.OPEN)
         before = len(peer.handle.calls())
         began = time.monotonic()
         with pytest.raises(SourceError):
@@ -255,6 +256,20 @@ class SourceContract:
         await asyncio.sleep(peer.rest_s + 0.05)
         assert (await self.single(peer, peer.single.keys[0])).values
         assert peer.source.state().breaker is Breaker.CLOSED
+
+    async def test_a_service_that_fails_spoils_no_other(self, peer: Peer):
+        """Its breaker is its own: the source is not down, and answers of the rest what it is asked."""
+        peer.handle.behave("cut", peer.single.there)
+        for _ in range(peer.failures):
+            with pytest.raises(SourceError):
+                await self.single(peer, peer.single.keys[0])
+        with pytest.raises(SourceError, match="open breaker"):
+            await self.single(peer, peer.single.keys[0])
+        listed = peer.listed
+        rows = await peer.source.fetch(Fetch(listed.service, (listed.key,), listed.order, Window(listed.first)))
+        assert rows.lists[listed.key]
+        state = peer.source.state()
+        assert (state.breaker, state.health) == (Breaker.HALF_OPEN, Health.DEGRADED)
 
     async def test_cancelled_calls_leak_nothing(self, peer: Peer):
         """Neither turns nor connections: afterwards as many calls as ever go side by side."""

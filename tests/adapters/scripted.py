@@ -177,6 +177,11 @@ class Guarded:
         raise AssertionError("it was answered")
 
 
+def lone(**changed: Any) -> Guarded:
+    """A guarded source of one service, whose breaker is therefore the source's."""
+    return guarded(service={STATUS: service(STATUS)}, **changed)
+
+
 def guarded(registry: Registry = REGISTRY, **changed: Any) -> Guarded:
     """A guarded source whose breaker and copies go by a clock of their own."""
     script, clock, seen = Script(), Clock(), list[tuple[str, str, str, float]]()

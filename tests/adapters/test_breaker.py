@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import strategies as st
@@ -21,8 +23,21 @@ from adapters.base import (
 )
 from adapters.breaker import CircuitBreaker
 from adapters.configuration import BreakerLimits
-from adapters.driver import Answer
-from tests.adapters.scripted import Clock, everything, failing, guarded, hanging
+from adapters.driver import Answer, RawRecord
+from tests.adapters.scripted import (
+    INSPECTIONS,
+    KEYS,
+    STATUS,
+    Clock,
+    Guarded,
+    everything,
+    failing,
+    guarded,
+    hanging,
+    lone,
+    service,
+    site,
+)
 
 DOWN = SourceUnreachable("zhejiang", "503")
 LIMITS = BreakerLimits(failures=3, open_s=10)
@@ -113,7 +128,7 @@ class TestAroundASource:
 
     async def test_it_opens_lets_one_through_and_closes(self):
         """While it is open or a probe is out, nothing reaches the source."""
-        it = guarded(attempts=1)
+        it = lone(attempts=1)
         it.script.then(*[failing(DOWN)] * 3)
         for _ in range(3):
             await it.fails()
@@ -138,27 +153,21 @@ class TestAroundASource:
         assert it.source.state().breaker is Breaker.CLOSED
         assert (await it.ask()).values
 
-    @pytest.mark.parametrize("end", ["failure", "cancelled"])
-    async def test_a_probe_that_fails_or_is_cancelled_opens_it_again(self, end: str):
+    async def test_a_probe_that_fails_opens_it_again(self):
         """For the whole time."""
-        it = guarded(attempts=1)
-        it.script.then(*[failing(DOWN)] * 3)
+        it = lone(attempts=1)
+        it.script.then(*[failing(DOWN)] * 4)
         for _ in range(3):
             await it.fails()
         it.clock.now += 10
-        it.script.then(failing(DOWN) if end == "failure" else hanging)
-        probe = asyncio.create_task(it.ask())
-        await asyncio.sleep(0.01)
-        probe.cancel()
-        await asyncio.wait([probe])
-        assert probe.cancelled() or probe.exception() is DOWN
+        assert await it.fails() is DOWN
         assert it.source.state().breaker is Breaker.OPEN
         it.clock.now += 10
         assert (await it.ask()).values
 
     async def test_a_busy_probe_says_nothing(self):
         """The next call is the probe."""
-        it = guarded(attempts=1)
+        it = lone(attempts=1)
         it.script.then(*[failing(DOWN)] * 3, failing(SourceBusy("zhejiang")))
         for _ in range(3):
             await it.fails()
@@ -175,7 +184,7 @@ class TestAroundASource:
     )  # fmt: skip
     async def test_which_failures_count(self, kind: type[SourceError], opens: bool):
         """Being busy is not being down."""
-        it = guarded(attempts=1)
+        it = lone(attempts=1)
         it.script.then(*[failing(kind("zhejiang"))] * 3)
         for _ in range(3):
             await it.fails()
@@ -183,8 +192,106 @@ class TestAroundASource:
 
     async def test_a_success_between_starts_the_count_again(self):
         """In a row means in a row."""
-        it = guarded(attempts=1)
+        it = lone(attempts=1)
         it.script.then(failing(DOWN), failing(DOWN), everything, failing(DOWN), failing(DOWN))
         for _ in range(5):
             await asyncio.wait([asyncio.create_task(it.ask())])
+        assert it.source.state().breaker is Breaker.CLOSED
+
+
+async def cancelled_after(it: Guarded, seconds: float) -> None:
+    """A caller who waits so long for a source that hangs."""
+    it.script.then(hanging)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await it.ask()
+
+
+class TestTime:
+    """Slow is who had the time; whoever gave less of it has learnt nothing."""
+
+    async def test_callers_in_a_hurry_blame_nobody(self):
+        """However many: neither breaker nor health nor counts of failures."""
+        it = lone(deadline_ms=5000)
+        for _ in range(5):
+            await cancelled_after(it, 0.02)
+        state = it.source.state()
+        assert (state.breaker, state.health, state.calls, state.failures) == (Breaker.CLOSED, Health.UNKNOWN, 5, 0)
+
+    async def test_a_caller_who_waited_long_enough_counts(self):
+        """Callers' deadlines are often a little shorter than the source's, and a source that hangs is down."""
+        it = lone(deadline_ms=100)
+        for _ in range(3):
+            await cancelled_after(it, 0.09)
+        state = it.source.state()
+        assert (state.breaker, state.failures, state.last_failure) == (Breaker.OPEN, 3, "SOURCE_TIMEOUT")
+
+    async def test_a_probe_of_a_caller_in_a_hurry_is_given_back(self):
+        """The next call is the probe."""
+        it = lone(attempts=1, deadline_ms=5000)
+        it.script.then(*[failing(DOWN)] * 3)
+        for _ in range(3):
+            await it.fails()
+        it.clock.now += 10
+        await cancelled_after(it, 0.02)
+        assert it.source.state().breaker is Breaker.HALF_OPEN
+        assert (await it.ask()).values
+        assert it.source.state().breaker is Breaker.CLOSED
+
+    async def test_time_in_the_queue_is_not_the_sources(self):
+        """A burst on a source that takes half its deadline: those who come too late time out, and it stays closed."""
+        it = lone(deadline_ms=200, concurrency=2, queue=50)
+
+        async def usual(fetch: Fetch) -> Answer:
+            await asyncio.sleep(0.11)
+            return await everything(fetch)
+
+        it.script.then(*[usual] * 50)
+        ends = await asyncio.gather(*(it.ask() for _ in range(20)), return_exceptions=True)
+        assert [type(end) for end in ends if isinstance(end, Exception)] == [SourceTimeout] * 18
+        assert len(it.script.asked) >= 4, "some were sent, too late to be answered"
+        state = it.source.state()
+        assert (state.breaker, state.health, state.failures) == (Breaker.CLOSED, Health.UP, 0)
+
+    async def test_an_answer_that_was_mapped_too_late_is_late(self):
+        """The deadline cannot interrupt the mapping; what comes of it afterwards is no answer."""
+        it = lone(deadline_ms=50)
+
+        class Records(list[RawRecord]):
+            def __iter__(self) -> Iterator[RawRecord]:
+                time.sleep(0.06)
+                return super().__iter__()
+
+        async def large(_fetch: Fetch) -> Answer:
+            return Answer(Records([site(KEYS[0])]))
+
+        it.script.then(*[large] * 3)
+        for _ in range(3):
+            assert type(await it.fails()) is SourceTimeout
+        assert it.source.state().breaker is Breaker.OPEN
+
+
+class TestServices:
+    """Each has a breaker of its own."""
+
+    async def test_one_that_is_refused_leaves_the_others_open(self):
+        """The source is not down before all its services are."""
+        it = guarded(attempts=1, service={STATUS: service(STATUS), INSPECTIONS: service(INSPECTIONS)})
+        it.script.then(*[failing(SourceRefused("zhejiang"))] * 3)
+        for _ in range(3):
+            await it.fails()
+        assert (await it.fails()).reason == "open breaker"
+        for _ in range(25):
+            assert (await it.ask(service=INSPECTIONS, fields=("agency",))).lists
+        state = it.source.state()
+        assert (state.breaker, state.health) == (Breaker.HALF_OPEN, Health.DEGRADED)
+        it.script.then(*[failing(DOWN)] * 3)
+        for _ in range(3):
+            await it.fails(service=INSPECTIONS, fields=("agency",))
+        state = it.source.state()
+        assert (state.breaker, state.health) == (Breaker.OPEN, Health.DOWN)
+        it.clock.now += 10
+        await it.ask()
+        assert it.source.state().breaker is Breaker.HALF_OPEN
+        await it.ask(service=INSPECTIONS, fields=("agency",))
         assert it.source.state().breaker is Breaker.CLOSED

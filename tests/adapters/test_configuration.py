@@ -54,6 +54,7 @@ name = { from = "xm.mc", brackets = "（）" }
 path = "/jc"
 key = "dm"
 keys_per_call = 1
+ordinary = true
 query = { dm = "{key}", ye = "{page}", hou = "{after.inspected_on}" }
 last_page = "zys"
 
@@ -204,6 +205,18 @@ MISTAKES = [
     ("{fields}", "{officer.name}", f"{SITE}: the officer is used, a service bound to the officer is expected"),
     ("{after.inspected_on}", "{after.summary}", f"{LISTED}: {{after.summary}} is used, {{after.inspected_on}} or"),
     ('last_page = "zys"', "", f"{LISTED}: last_page and {{page}} go together"),
+    ("ordinary = true\n", "", f"{LISTED}: no local record governs a list across sources"),
+    ("ordinary = true", "ordinary = false", f"{LISTED}: no local record governs a list across sources"),
+    ("keys_per_call = 1", "keys_per_call = 2", f"{LISTED}: a list across sources is read key by key"),
+    ("{after.inspected_on}", "rq<={after.inspected_on}", f"{LISTED}.query: a boundary within a longer text"),
+    ("{fields}", "{first}", f"{SITE}: {{first}} would be shared by several keys, keys_per_call = 1 is expected"),
+    ("http://127.0.0.1:8080", "https://127.1", "source.hubei.address: an unusual spelling of an IP address"),
+    ("http://127.0.0.1:8080", "https://2130706433", "source.hubei.address: an unusual spelling of an IP address"),
+    ("http://127.0.0.1:8080", "https://0177.0.0.1", "source.hubei.address: an unusual spelling of an IP address"),
+    ("http://127.0.0.1:8080", "https://0x7f.1.", "source.hubei.address: an unusual spelling of an IP address"),
+    ("http://127.0.0.1:8080", "https://127.0.0.%31", "source.hubei.address: an unusual spelling of an IP address"),
+    ("http://127.0.0.1:8080", "https://[fe80::1%25lo]", "source.hubei.address: an unusual spelling of an IP address"),
+    ("127.0.0.1:5433", "127.1:5433", "source.jinan.address: an unusual spelling of an IP address"),
     ('path = "/jc"', 'path = "jc"', f"{LISTED}.path: this value does not fit, a path that begins with /"),
     ('path = "/jc"', 'path = "/jc"\nsid = "S1"', f"{LISTED}: has sid, which only a gateway signs"),
     ('path = "/jc"', 'path = "/jc"\nmethod = "DELETE"', f'{LISTED}.method: no such choice, one of "GET", "POST" is'),
@@ -220,6 +233,53 @@ def test_every_mistake_has_its_line(right, wrong, complaint):
     line, path = re.match(r"sources\.toml:([0-9]+): (.*?): ", told[0]).groups()  # type: ignore[union-attr]
     last = re.findall(r'"[^"]+"|[\w-]+', re.sub(r"\[[0-9]+\]\Z", "", path))[-1]
     assert last.strip('"') in bad.splitlines()[int(line) - 1]
+
+
+def test_one_source_answers_for_a_region_unless_all_are_asked():
+    """A list across sources is merged from everybody who has it."""
+    front = GOOD[GOOD.index("[source.jinan]") :]
+    assert "jinan covers 370100" in refused(front + front.replace("jinan", "lixia"))[0]
+    fields = 'fields = { inspection_no = { from = "bh" }, inspected_on = { from = "rq" } }'
+    across = front[: front.index("fields =")].replace("Project.siteStatus", "Enterprise.liveInspections")
+    across += f"ordinary = true\nkeys_per_call = 1\n{fields}\n"
+    assert len(parse_configuration(across + across.replace("jinan", "lixia"), REGISTRY).source) == 2
+
+
+MONITORING = "LiftingMachine.monitoring"
+MACHINES = """\
+[source.jinan]
+kind = "rest"
+title = "济南市"
+covers = ["370100"]
+address = "https://[2001:db8::1]:443"
+networks = ["2001:db8::/32"]
+signer = { family = "none" }
+[source.jinan.service."LiftingMachine.monitoring"]
+path = "/jc"
+key = "babh"
+fields.device_no = { from = "sbbh" }
+"""
+
+
+@pytest.mark.parametrize(
+    ("asked", "joined"),
+    [
+        ('body = { k = "{keys}" }', False),
+        ('body = { k = "{keys:,}" }', True),
+        ('body = { k = ["{keys:,}"] }', True),
+        ('body = { k = "{keys}" }\nform = true', True),
+        ('query = { k = "{keys}" }', True),
+        ('query = { k = "{keys:,}" }\nkeys_per_call = 1', False),
+    ],
+)
+def test_keys_of_free_text_are_never_joined(asked, joined):
+    """A record number with a comma in it would be another machine's; identifiers have none."""
+    if joined:
+        assert f'source.jinan.service."{MONITORING}": keys of free text' in refused(MACHINES + asked)[0]
+    else:
+        assert MONITORING in parse_configuration(MACHINES + asked, REGISTRY).source["jinan"].service
+    sites = MACHINES.replace(MONITORING, "Project.siteStatus").replace("device_no", "progress")
+    assert parse_configuration(sites + asked, REGISTRY).source.keys() == {"jinan"}
 
 
 def test_all_mistakes_are_told_at_once_by_line():

@@ -26,12 +26,16 @@ from tests.adapters.scripted import (
     IDENTITY,
     INSPECTIONS,
     KEYS,
+    STATUS,
     Guarded,
+    Step,
     answering,
     failing,
     guarded,
     hanging,
     inspection,
+    lone,
+    service,
     site,
 )
 
@@ -79,7 +83,7 @@ async def test_for_which_failures(error: Exception, served: bool):
 
 async def test_at_the_deadline_and_behind_an_open_breaker():
     """The two ends of a source that hangs; neither waits longer than the deadline."""
-    it = guarded(stale_s=60, deadline_ms=50, breaker=BreakerLimits(failures=1, open_s=10))
+    it = lone(stale_s=60, deadline_ms=50, breaker=BreakerLimits(failures=1, open_s=10))
     await it.ask()
     it.script.then(hanging)
     assert (await it.ask()).stale
@@ -196,15 +200,82 @@ async def test_their_number_is_bounded():
     it = keeping()
     await it.ask(KEYS[0])
     source = it.source
-    for block in range(0, copies.COPIES_AT_MOST, 3):
+    for block in range(0, copies.KEYS_AT_MOST, 3):
         keys = tuple(f"x{n}" for n in range(block, block + 3))
         it.script.then(answering(*(site(key) for key in keys)))
         await source.fetch(Fetch("Project.siteStatus", keys, ("name",)))
         if block == 300:
             it.script.then(failing(DOWN))
             assert (await it.ask(KEYS[0])).stale
-    assert len(source._copies._kept) == copies.COPIES_AT_MOST
+    assert len(source._copies._kept) == copies.KEYS_AT_MOST
     it.script.then(failing(DOWN), failing(DOWN))
     assert (await it.ask(KEYS[0])).stale
     with pytest.raises(SourceUnreachable):
         await source.fetch(Fetch("Project.siteStatus", ("x0",), ("name",)))
+
+
+async def kept(it: Guarded, *keys: str, **asked: Any) -> bool:
+    """Whether a copy is served while the source fails."""
+    it.script.then(failing(DOWN))
+    try:
+        return bool((await it.ask(*keys, **asked)).stale)
+    except SourceUnreachable:
+        return False
+
+
+def visits(key: str, count: int) -> Step:
+    """A step that answers with visits of nine kilobytes each."""
+    return answering(*({**inspection(key, n, "2026-09-01"), "jg": "站" * 3000} for n in range(count)))
+
+
+async def test_their_bytes_are_bounded():
+    """Long lists drive out what was used longest ago, however few they are; one beyond measure drives out nothing."""
+    many = {STATUS: service(STATUS), INSPECTIONS: service(INSPECTIONS, items_at_most=1000)}
+    it = guarded(stale_s=60, attempts=1, breaker=NEVER_OPENS, service=many, deadline_ms=5000)
+    asked: dict[str, Any] = {"service": INSPECTIONS, "fields": ("agency",), "window": Window(1000)}
+    await it.ask(KEYS[1])
+    most = copies.BYTES_AT_MOST // 1_000_000
+    for n in range(most):
+        it.script.then(visits(f"x{n}", 100))
+        await it.ask(f"x{n}", **asked)
+        if n == most // 2:
+            assert await kept(it, KEYS[1])
+    assert it.source._copies._bytes <= copies.BYTES_AT_MOST
+    assert [n for n in range(most) if not await kept(it, f"x{n}", **asked)] == []
+    for n in range(most, most + 4):
+        it.script.then(visits(f"x{n}", 100))
+        await it.ask(f"x{n}", **asked)
+    assert it.source._copies._bytes <= copies.BYTES_AT_MOST
+    assert not await kept(it, KEYS[1])
+    assert await kept(it, f"x{most}", **asked)
+    it.script.then(visits("huge", 500))
+    await it.ask("huge", **asked)
+    assert not await kept(it, "huge", **asked)
+    assert await kept(it, f"x{most}", **asked)
+
+
+async def test_one_key_has_few_variants():
+    """Whoever asks it in many ways drives out his own copies of it, and of no other key."""
+    it = keeping()
+    asked: dict[str, Any] = {"service": INSPECTIONS, "fields": ("agency",)}
+    await it.ask(KEYS[1], **asked, window=Window(1))
+    for first in range(1, copies.VARIANTS_AT_MOST + 3):
+        await it.ask(KEYS[0], **asked, window=Window(first))
+        assert await kept(it, KEYS[0], **asked, window=Window(2)) == (first >= 2), "used again and again"
+    assert not await kept(it, KEYS[0], **asked, window=Window(1))
+    assert not await kept(it, KEYS[0], **asked, window=Window(3)), "gone"
+    assert await kept(it, KEYS[0], **asked, window=Window(4))
+    assert await kept(it, KEYS[1], **asked, window=Window(1))
+
+
+async def test_what_is_dropped_is_no_longer_weighed():
+    """By age, by another answer, by the number of variants."""
+    it = keeping(stale_s=60)
+    for fields in [("state",), ("name",), ("name",)] * 5:
+        await it.ask(*KEYS, fields=fields)
+    assert it.source._copies._bytes > 0
+    it.clock.now += 61
+    for fields in [("state",), ("name",)]:
+        for key in KEYS:
+            assert not await kept(it, key, fields=fields)
+    assert (it.source._copies._bytes, len(it.source._copies._kept)) == (0, 0)

@@ -166,17 +166,6 @@ class TestDeadline:
         assert (await it.ask()).values, "even who comes while the first opening is about to fail"
         assert it.script.opened == 2
 
-    async def test_the_callers_own_deadline_counts_against_the_source(self):
-        """A call that was cancelled after it was sent is a timeout to the breaker."""
-        it = guarded(deadline_ms=5000)
-        it.script.then(hanging, hanging, hanging)
-        for _ in range(3):
-            with pytest.raises(TimeoutError):
-                async with asyncio.timeout(0.02):
-                    await it.ask()
-        state = it.source.state()
-        assert (state.breaker, state.failures, state.last_failure) == (Breaker.OPEN, 3, "SOURCE_TIMEOUT")
-
 
 class TestAttempts:
     """What may be repeated is repeated, a little later and never too late."""

@@ -208,21 +208,22 @@ async def test_an_address_outside_the_networks_is_never_connected_to(address: st
 
 @contextmanager
 def resolving(*answers: list[str]) -> Iterator[list[str]]:
-    """The running loop resolves names to one answer after the other, as a hostile name server would."""
-    loop, left, asked = asyncio.get_running_loop(), list(answers), []
-    true = loop.getaddrinfo
+    """Names are resolved to one answer after the other, as a hostile name server would; to none, not at all."""
+    left, asked, true = list(answers), [], socket.getaddrinfo
 
-    async def getaddrinfo(host: str, port: int, **options: object) -> list[tuple[object, ...]]:
+    def getaddrinfo(host: str, port: int, *_: object, **__: object) -> list[tuple[object, ...]]:
         asked.append(host)
+        if not left:
+            raise socket.gaierror(socket.EAI_NONAME, SECRET)
         found = left.pop(0) if len(left) > 1 else left[0]
         family = {True: socket.AF_INET6, False: socket.AF_INET}
         return [(family[":" in text], socket.SOCK_STREAM, 6, "", (text, port)) for text in found]
 
-    loop.getaddrinfo = getaddrinfo  # type: ignore[method-assign,assignment]
+    socket.getaddrinfo = getaddrinfo  # type: ignore[assignment]
     try:
         yield asked
     finally:
-        loop.getaddrinfo = true  # type: ignore[method-assign]
+        socket.getaddrinfo = true
 
 
 async def test_a_name_is_resolved_for_every_connection_and_checked_each_time():
@@ -242,19 +243,10 @@ async def test_a_name_is_resolved_for_every_connection_and_checked_each_time():
 
 
 async def test_a_name_that_does_not_resolve_is_unreachable():
-    async def nowhere(host: str, port: int, **options: object) -> list[tuple[object, ...]]:
-        raise socket.gaierror(socket.EAI_NONAME, SECRET)
-
-    loop = asyncio.get_running_loop()
-    true = loop.getaddrinfo
-    loop.getaddrinfo = nowhere  # type: ignore[method-assign,assignment]
     door = HttpDoor("zj", base("http://local.example:80"))
-    try:
-        with pytest.raises(SourceUnreachable) as caught:
-            await ask(door)
-    finally:
-        loop.getaddrinfo = true  # type: ignore[method-assign]
-        await door.aclose()
+    with resolving(), pytest.raises(SourceUnreachable) as caught:
+        await ask(door)
+    await door.aclose()
     assert SECRET not in str(caught.value)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
+from itertools import combinations
 from random import Random
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.base import AS_OF, REGION, UNMAPPED, Fetch, Rows, Window
+from adapters.base import AS_OF, REGION, UNMAPPED, Fetch, Rows, SourceBadShape, Window
 from adapters.configuration import AttributeMapping, Condition, NoSigner, RestService, RestSource
 from adapters.driver import Answer
 from adapters.mapping import RecordMapping
@@ -75,6 +76,33 @@ def test_a_record_holds_what_was_asked_and_nothing_more():
 def test_keys_are_found_as_local_systems_write_them(raw):
     """The answer is under the key as it was asked."""
     assert rows(mapping(STATUS), [{"bm": raw, "mc": "一号"}]).values[KEY]["name"] == "一号"
+
+
+def test_keys_of_ours_are_compared_in_the_same_form():
+    """An old record number of ours may be the one with full-width characters."""
+    old = " ４２０１022603180101"
+    assert rows(mapping(STATUS), [{"bm": KEY, "mc": "一号"}], (old,)).values.keys() == {old}
+
+
+@pytest.mark.parametrize(
+    ("asked", "sent", "shown"),
+    [
+        (("鄂A-1", "鄂Ａ-1"), ("鄂A-1", "鄂Ａ-1"), {"鄂A-1": "0", "鄂Ａ-1": "1"}),
+        (("鄂A-1", "鄂Ａ-1"), ("鄂Ａ-1",), {"鄂Ａ-1": "0"}),
+        (("T-102", "T-10²"), ("T-102",), {"T-102": "0"}),
+        (("T1", "T1 "), ("T1 ",), {"T1 ": "0"}),
+        (("T1", "T1 "), (" T1",), {}),
+        (("T1",), ("Ｔ1 ", "T1"), {"T1": "1"}),
+        (("T1",), ("Ｔ1 ",), {"T1": "0"}),
+        (("1", "１"), (1,), {"1": "0"}),
+    ],
+)
+def test_keys_that_differ_in_width_or_blanks_alone_are_never_mixed_up(asked, sent, shown):
+    """Exactly the key that was asked goes first; what may be another's is dropped and counted."""
+    made = mapping(STATUS)
+    found = rows(made, [{"bm": key, "mc": str(at)} for at, key in enumerate(sent)], asked).values
+    assert {key: record["name"] for key, record in found.items()} == shown
+    assert sum(made.unmapped.values()) == made.unmapped.get((STATUS, "UNASKED_KEY"), 0) == len(sent) - len(shown)
 
 
 def test_letters_of_identifiers_match_in_any_case_and_of_other_keys_do_not():
@@ -187,8 +215,24 @@ def test_of_two_records_that_contradict_each_other_neither_is_shown(times):
     assert (record["name"], record["progress"], record[UNMAPPED]) == (None, None, ("name", "progress"))
     assert record[AS_OF] == ("2026-09-01T00:00:00+08:00" if times[0] == times[1] and times[0] else None)
     assert made.unmapped == {(STATUS, "DUPLICATE"): 1}
-    same = rows(mapping(STATUS), [first, {**second, "mc": "甲"}]).values[KEY]
-    assert (same["name"], same[UNMAPPED]) == ("甲", ())
+
+
+@pytest.mark.parametrize("times", [(None, None), ("2026-09-01", None), ("?", None), ("2026-09-01", "2026-09-02")])
+def test_copies_of_each_other_are_one_record(times):
+    """Whatever is known of when they were changed."""
+    made = mapping(STATUS)
+    record = rows(made, [{"bm": KEY, "mc": "甲", "gx": {"sj": at}} for at in times], fields=("name",)).values[KEY]
+    assert (record["name"], record[UNMAPPED]) == ("甲", ())
+    assert made.unmapped[STATUS, "DUPLICATE"] == 1
+
+
+def test_records_of_two_regions_are_no_copies():
+    """One of them is elsewhere, and which is unknown."""
+    made = mapping(STATUS, region="xzqh")
+    records = [{"bm": KEY, "mc": "甲", "xzqh": code} for code in ("420102", "420103")]
+    record = rows(made, records, fields=("name",)).values[KEY]
+    assert (record["name"], record[UNMAPPED]) == (None, ("name",))
+    assert REGION not in record
 
 
 DAYS = st.sampled_from([None, "2026-09-01", "2026-09-02", "?"])
@@ -270,6 +314,51 @@ def test_what_does_not_fit_is_cut_off_and_the_list_has_not_ended():
     ]:
         found = rows(mapping(LIST, items_at_most=bound), records, window=window, ended=ended)
         assert (len(found.lists[KEY]), KEY in found.ended) == (length, over)
+
+
+def test_of_a_list_only_what_is_shown_is_mapped():
+    """A long list costs what its window does; contradictions within it are seen all the same."""
+    made = mapping(LIST)
+    records = [visit(f"{at:02}", None, "\ufffd") for at in (*range(12), 9)]
+    assert len(rows(made, records, window=Window(2)).lists[KEY]) == 2
+    assert made.unmapped == {(LIST, "DUPLICATE"): 1, ("LiveInspection.summary", "NOT_VALID"): 4}
+
+
+ORDERED = [
+    visit("b", "2026-09-02"), visit("b", "2026-09-02", "新", "2026-09-03"), visit("a", "2026-09-01"),
+    visit("无", "2026-09-09"), visit("c", "2026-09-01"), visit("0", None), visit("1", "?"),
+]  # fmt: skip
+
+
+def test_a_window_with_more_behind_it_must_be_in_the_declared_order():
+    """Or records between two windows would be lost; the whole of a list may come in any order."""
+    found = rows(mapping(LIST), ORDERED, window=Window(50), ended=False).lists[KEY]
+    assert [record["inspection_no"] for record in found] == ["b", "a", "c", "0", "1"]
+    for one, other in combinations([0, 2, 4, 5, 6], 2):
+        records = list(ORDERED)
+        records[one], records[other] = records[other], records[one]
+        assert rows(mapping(LIST), records, window=Window(50)).lists[KEY][1:] == found[1:]
+        with pytest.raises(
+            SourceBadShape, match=r"^source hubei: Project\.liveInspections: not in the declared order\Z"
+        ):
+            rows(mapping(LIST), records, window=Window(50), ended=False)
+
+
+def test_each_key_of_a_batch_has_an_order_of_its_own():
+    """However its records are mixed with those of others."""
+    records = [visit("b", "2026-09-02"), visit("a", "2026-09-01") | {"bm": OTHER}, visit("c", "2026-09-02")]
+    assert rows(mapping(LIST), records, (KEY, OTHER), Window(5), ended=False).lists.keys() == {KEY, OTHER}
+
+
+@pytest.mark.parametrize(("coordinate", "most"), [(STATUS, 108), (LIST, 1_200)])
+def test_many_more_records_than_the_keys_can_have_are_refused(coordinate, most):
+    """Before any of them is looked at."""
+    made = mapping(coordinate)
+    rows(made, [{"bm": "x"}] * most, (KEY, OTHER))
+    for keys, bound in [((KEY, OTHER), most), (tuple(map(str, range(1_000))), 3_000)]:
+        with pytest.raises(SourceBadShape, match=f"{bound + 1} records, at most {bound} are expected"):
+            rows(made, [{"bm": "x"}] * (bound + 1), keys)
+    assert made.unmapped == {(coordinate, "UNASKED_KEY"): most}
 
 
 @given(

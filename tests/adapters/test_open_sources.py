@@ -7,6 +7,7 @@ import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 from aiohttp import web
 
@@ -205,6 +206,35 @@ class TestSample:
         assert (other_raw["mc"], other) == ("别的工程", {})
         everything = repr(pairs)
         assert not any(text in everything for text in ("王小明", "李四", "欠薪", "13800008000", "110101199001010014"))
+
+    async def test_why_a_record_is_dropped(self, monkeypatch: pytest.MonkeyPatch):
+        """Its region and what makes it count are shown although no attribute reads them, if they are no person's."""
+        records = [
+            site(KEYS[0], xzqh="420106", zfbz="1"),
+            site(KEYS[1], xzqh="110101199001010014", zfbz="0"),
+            site(KEYS[2], xzqh="330106", zfbz="0", aqy="李四"),
+        ]
+        monkeypatch.setitem(RECORDS, STATUS, records)
+        judged = service(STATUS, SITE, region="xzqh", valid=Condition(path="zfbz", values=("0",)))
+        async with system() as port:
+            changed = given(zhejiang=msgspec.structs.replace(rest(port), service={STATUS: judged}))
+            pairs = await sample("zhejiang", changed, REGISTRY, STATUS, KEYS[:3])
+        assert [(raw["xzqh"], raw["zfbz"]) for raw, _ in pairs] == [("420106", "1"), ("***", "0"), ("330106", "0")]
+        assert [bool(mapped) for _, mapped in pairs] == [False, False, True]
+
+    async def test_endless_texts(self, monkeypatch: pytest.MonkeyPatch):
+        """Shown to 200 characters, at once, and without a personal number that begins there."""
+        marks = "\u0301\u0316" * 100_000
+        ends = "甲" * 190 + "110101199001010014"
+        monkeypatch.setitem(
+            RECORDS, STATUS, [site(KEYS[0], mc=marks), site(KEYS[1], mc=ends), site(KEYS[2], mc="甲" * 999)]
+        )
+        async with system() as port:
+            began = time.monotonic()
+            pairs = await sample("zhejiang", given(zhejiang=rest(port, deadline_ms=2000)), REGISTRY, STATUS, KEYS[:3])
+            assert time.monotonic() - began < 1
+        assert [raw["mc"] for raw, _ in pairs] == [marks[:200], "***", "甲" * 200]
+        assert [mapped["name"] for _, mapped in pairs[1:]] == ["***", "甲" * 200]
 
     async def test_lists(self):
         """Each record by itself."""

@@ -51,6 +51,7 @@ def subgraph(served: Subgraph) -> Subgraph:
     served.serve(SDL)
     served.asked.clear()
     served.instead, served.secret, served.delay, served.refused = None, "", 0.0, 0
+    served.reversed, served.sends_at_most = False, 1000
     return served
 
 
@@ -99,9 +100,25 @@ async def test_records_stand_at_their_keys(subgraph: Subgraph, drive: Callable[.
     (asked,) = subgraph.asked
     assert " ".join(asked["query"].split()) == (
         "query($zlaq_r: [_Any!]!) { _entities(representations: $zlaq_r) "
-        "{ ... on Gongcheng { xianchang { dangqian { bs mc zt } } } } }"
+        "{ ... on Gongcheng { bianma xianchang { dangqian { bs mc zt } } } } }"
     )
     assert asked["variables"]["zlaq_r"][0] == {"__typename": "Gongcheng", "bianma": "P2"}
+
+
+@pytest.mark.parametrize("keys", [("P2", "GONE", "P9", "P1"), ("P1", "P2"), ("P77", "P3", "P4", "P5", "GONE")])
+async def test_entities_in_another_order_belong_to_their_own_keys(
+    subgraph: Subgraph, drive: Callable[..., SubgraphDriver], keys: tuple[str, ...]
+) -> None:
+    """A subgraph that breaks the order of federation shows nobody another object's values."""
+    driver = drive()
+    await driver.open()
+    straight = await driver.read(STATUS, status(*keys), WANTED)
+    subgraph.reversed = True
+    turned = await driver.read(STATUS, status(*keys), WANTED)
+    assert turned.records == straight.records[::-1]
+    assert {record["bianma"]: record["mc"] for record in turned.records} == {
+        key: f'项目"{key[1]}' for key in keys if key not in ("GONE", "P77")
+    }
 
 
 async def test_paths_are_asked_for_by_attribute(subgraph: Subgraph, drive: Callable[..., SubgraphDriver]) -> None:
@@ -132,6 +149,28 @@ async def test_windows_walk_the_list(drive: Callable[..., SubgraphDriver], first
     """Each record once, in order, whatever the page; the boundary of a missing date is said too."""
     driver = drive()
     await driver.open()
+    found: list[str] = []
+    after: tuple[str, ...] | None = None
+    for _ in range(40):
+        fetch = Fetch(VISITS, ("P1",), ("inspection_no", "inspected_on"), Window(first, after))
+        answer = await driver.read(VISITS, fetch, ("bianma", "bh", "rq"))
+        found += [str(record["bh"]) for record in answer.records]
+        if answer.ended:
+            break
+        last = answer.records[-1]
+        after = (str(last["rq"] or ""), str(last["bh"]))
+    assert found == [f"J{n:02}" for n in range(23)]
+
+
+@pytest.mark.parametrize("first", [3, 5, 6, 9, 23, 50])
+@pytest.mark.parametrize("sends_at_most", [1, 5, 9, 22])
+async def test_a_source_that_sends_fewer_than_asked_for_has_not_ended(
+    subgraph: Subgraph, drive: Callable[..., SubgraphDriver], first: int, sends_at_most: int
+) -> None:
+    """Its own limit is no end of the list: what is behind is asked for until there is nothing."""
+    driver = drive()
+    await driver.open()
+    subgraph.sends_at_most = sends_at_most
     found: list[str] = []
     after: tuple[str, ...] | None = None
     for _ in range(40):
@@ -221,11 +260,15 @@ WRONG = [
     (said({"_entities": [None, None, None]}), SourceBadShape),
     (said({"_entities": None}), SourceBadShape),
     (said({"_entities": ["x", None]}), SourceBadShape),
-    (said({"_entities": [{"xianchang": 7}, None]}), SourceBadShape),
-    (said({"_entities": [{"xianchang": {"dangqian": ["x"]}}, None]}), SourceBadShape),
+    (said({"_entities": [{"bianma": "P1", "xianchang": 7}, None]}), SourceBadShape),
+    (said({"_entities": [{"bianma": "P1", "xianchang": {"dangqian": ["x"]}}, None]}), SourceBadShape),
+    (said({"_entities": [{"xianchang": {"dangqian": {}}}, None]}), SourceBadShape),
+    (said({"_entities": [{"bianma": "P3", "xianchang": {"dangqian": {}}}, None]}), SourceBadShape),
+    (said({"_entities": [{"bianma": ["P1"], "xianchang": None}, None]}), SourceBadShape),
+    (said({"_entities": [{"bianma": "P1", "xianchang": None}, {"bianma": "P1", "xianchang": None}]}), SourceBadShape),
     (said({}), SourceBadShape),
     (said(None), SourceBadShape),
-    (said({"_entities": [None, None]}, errors=[{"message": "110101199003078574"}]), SourceError),
+    (said({"_entities": [None, None]}, errors=[{"message": "110101199003078574"}]), SourceRefused),
     (lambda q: None if "_service" in q["query"] else [], SourceBadShape),
     (lambda q: None if "_service" in q["query"] else b"<html>", SourceBadShape),
 ]  # fmt: skip
@@ -253,7 +296,7 @@ async def test_hostile_records_arrive_as_values(subgraph: Subgraph, drive: Calla
     driver = drive()
     await driver.open()
     hostile = {"bianma": "P9", "mc": {"x": [1]}, "zt": "'; --", "zzz": 1}
-    subgraph.instead = said({"_entities": [{"xianchang": {"dangqian": hostile}}]})
+    subgraph.instead = said({"_entities": [{"bianma": "P1", "xianchang": {"dangqian": hostile}}]})
     answer = await driver.read(STATUS, status("P1"), WANTED)
     assert answer.records == [hostile | {"bianma": "P1"}]
 

@@ -39,6 +39,7 @@ class LineSystem:
         }
         self._calls: list[Call] = []
         self._behaviour: tuple[str, dict[str, Any]] | None = None
+        self._spoiled = "*"
         self._left: int | None = None
         self._server: asyncio.Server | None = None
         self.port = 0
@@ -64,8 +65,7 @@ class LineSystem:
 
     def behave(self, behaviour: str, service: str = "*", times: int | None = None, **params: Any) -> None:
         """Misbehave in the next calls, or in all of them."""
-        assert service == "*"
-        self._behaviour, self._left = (behaviour, params), times
+        self._behaviour, self._left, self._spoiled = (behaviour, params), times, service
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -78,7 +78,7 @@ class LineSystem:
             writer.close()
 
     async def _reply(self, asked: dict[str, Any], writer: asyncio.StreamWriter) -> None:
-        behaviour, params = self._take()
+        behaviour, params = self._take(asked["service"])
         line = json.dumps(self._said(behaviour, asked)).encode() + b"\n"
         match behaviour:
             case "slow":
@@ -100,8 +100,8 @@ class LineSystem:
         writer.write(line)
         await writer.drain()
 
-    def _take(self) -> tuple[str, dict[str, Any]]:
-        if self._behaviour is None or self._left == 0:
+    def _take(self, service: str) -> tuple[str, dict[str, Any]]:
+        if self._behaviour is None or self._left == 0 or self._spoiled not in ("*", service):
             return "", {}
         if self._left is not None:
             self._left -= 1

@@ -115,9 +115,8 @@ SERVICES: Mapping[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 
-SUBGRAPH: Mapping[str, str] = {"success_error": GONE, "extra": SHAPE, "duplicate": SHAPE, "empty": SHAPE}
-"""Where a subgraph differs: records belong to keys by position, so that as many must come as were asked for; and what
-stands in `errors` is a resolver that failed, not a refusal."""
+SUBGRAPH: Mapping[str, str] = {"extra": SHAPE, "duplicate": SHAPE, "empty": SHAPE}
+"""Where a subgraph differs: as many entities must come as were asked for."""
 
 COLUMNS: Mapping[str, tuple[tuple[str, Any], ...]] = {
     "missing": (("column", "jcjg"),), "gigantic": (("column", "jcqk"),), "duplicate": (("column", "jcqk"),),

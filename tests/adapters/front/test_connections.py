@@ -16,6 +16,7 @@ from cryptography.x509.oid import NameOID
 
 from adapters.address import AddressRefused
 from adapters.base import (
+    SourceBadShape,
     SourceError,
     SourceRefused,
     SourceTimeout,
@@ -197,6 +198,31 @@ async def test_tls_verifies_the_name_though_the_address_is_connected_to(
     wire.tls = None
     with pytest.raises(SourceUnreachable):
         await drive(**named, ca=str(ca)).open()
+
+
+@pytest.mark.parametrize("tls", [False, True])
+async def test_a_message_without_end_ends_the_connection(
+    owner: Any,
+    drive: Callable[..., FrontDriver],
+    wire: Wire,
+    authority: Callable[[str], tuple[Path, ssl.SSLContext]],
+    tls: bool,
+) -> None:
+    """While it comes in, not when it is whole: in an answer and in the login alike; afterwards all is well."""
+    place, context = authority("localhost")
+    wire.tls = context if tls else None
+    named = {"address": f"postgresql://localhost:{wire.port}/front_tests", "networks": ["127.0.0.0/8", "::1/128"]}
+    driver = drive(max_bytes=100_000, deadline_ms=20_000, **named, ca=str(place) if tls else "")
+    await add_status(owner, 1, "P1")
+    await driver.open()
+    for _ in range(2):
+        wire.flood, wire.received = True, 0
+        with pytest.raises(SourceBadShape) as caught:
+            await keys_of(driver, "P1")
+        assert caught.value.reason == "more bytes than an answer can have"
+        assert wire.received < 20_000_000
+    wire.flood = False
+    assert await keys_of(driver, "P1") == ["P1"]
 
 
 async def test_check_tells_each_step(owner: Any, drive: Callable[..., FrontDriver], wire: Wire) -> None:

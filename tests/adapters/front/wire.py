@@ -14,12 +14,14 @@ SSL_REQUEST = b"\0\0\0\x08\x04\xd2\x16/"
 @dataclass
 class Wire:
     """Forwards bytes; `frozen` holds the server's, `cut_at` ends the connection after so many of them, `drip`
-    slows them, `hold` stops the client's bytes from where they contain a text. `tls` accepts TLS."""
+    slows them, `flood` lets a notice without end follow them, `hold` stops the client's bytes from where they contain a
+    text. `tls` accepts TLS."""
 
     socket: str
     frozen: bool = False
     cut_at: int | None = None
     drip: bool = False
+    flood: bool = False
     hold: bytes = b""
     refuse: bool = False
     tls: object = None
@@ -107,6 +109,10 @@ class Wire:
                     writer.write(data[: self.cut_at - sent])
                     await writer.drain()
                     return
+                while self.flood:
+                    writer.write(b"N\x7f\xff\xff\xff" + bytes(60_000))
+                    await writer.drain()
+                    self.received += 60_000
                 sent += len(data)
                 for piece in (data[n : n + 1] for n in range(len(data))) if self.drip else (data,):
                     writer.write(piece)

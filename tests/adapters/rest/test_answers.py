@@ -9,13 +9,14 @@ import re
 import time
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adapters.base import SourceBadShape
+from adapters.base import SourceBadShape, SourceError
 from adapters.http import nested_deeper
 from tests.adapters.rest.doors import answered, failure
 from tests.adapters.rest.wire import reply, saying
@@ -70,6 +71,7 @@ async def test_chunked_answers_are_read():
         (zipped(b" " * 100_000_000), "answer too large"),
         (reply(b"[]", "X-Long: " + "x" * 9000), "malformed or oversized HTTP header"),
         (reply(b"[]", *(f"X-{number}: x" for number in range(100))), "malformed or oversized HTTP header"),
+        (reply(b"[" + b"[]," * 200_000 + b"[]]"), "too many arrays and objects"),
         (b"SMTP ready\r\n\r\n", "malformed or oversized HTTP header"),
     ],
     ids=lambda value: value if isinstance(value, str) else str(len(value)),
@@ -96,6 +98,43 @@ async def test_half_a_character_spoils_its_own_text_only(texts: list[str]):
     expected = [re.sub("[\ud800-\udfff]", "\ufffd", json.loads(json.dumps(text))) for text in texts]
     assert await answered(saying(reply(json.dumps(texts).encode()))) == expected
     assert [text.count("𠮷") for text in expected] == [text.count("𠮷") for text in whole]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'["' + b"\\" * 3_999_000 + b'\\ud800"]',
+        b'["' + b"\\" * 3_999_000 + b'"',
+        b'["' + b"\\ud800" * 660_000 + b'"]',
+        b'["' + b"\\udc00\\\\" * 490_000 + b'"]',
+        b"[" * 3_999_000,
+        b"[" + b"[]," * 1_330_000 + b"[]]",
+        b'"["[' * 990_000,
+    ],
+    ids=["backslashes", "backslashes without end", "high halves", "low halves", "open", "arrays", "in and out"],
+)
+async def test_no_answer_is_long_in_the_reading(data: bytes):
+    """Reading stops everything else, so that the bound is of the loop's own time, tenfold for a busy machine."""
+    longest, last, going = 0.0, time.perf_counter(), True
+
+    async def watch() -> None:
+        nonlocal longest, last
+        while going:
+            await asyncio.sleep(0.005)
+            now = time.perf_counter()
+            longest, last = max(longest, now - last), now
+
+    watching = asyncio.create_task(watch())
+    with suppress(SourceError):
+        await answered(saying(reply(data)), deadline_ms=20_000)
+    going = False
+    await watching
+    assert longest < 1
+
+
+async def test_half_a_character_behind_backslashes_is_found():
+    text = b'["' + b"\\" * 1000 + b'\\ud800", "' + b"\\" * 1000 + b'ud800"]'
+    assert await answered(saying(reply(text))) == ["\\" * 500 + "\ufffd", "\\" * 500 + "ud800"]
 
 
 async def test_a_length_is_refused_before_the_body():

@@ -249,6 +249,29 @@ async def test_a_service_that_refuses_for_another_reason_does_not_renew_with_eac
         assert await read(driver) == 1
 
 
+async def test_a_secret_that_ends_after_an_unrelated_refusal_is_renewed(monkeypatch: pytest.MonkeyPatch):
+    """Within seconds, whatever the service refused for; meanwhile refusals do not renew with each call."""
+    monkeypatch.setattr("adapters.rest.signer._PAUSE_S", 0.4)
+    async with irs() as (platform, family), driving(platform, IRS) as driver:
+        answer = platform.answer
+        platform.answer = lambda _: {"code": "55"}
+        for _ in range(5):
+            with pytest.raises(SourceRefused):
+                await read(driver)
+        assert platform.count("by secret") == 1
+        platform.answer = answer
+        assert await read(driver) == 1
+        family.lives.expire(everything=False)
+        with pytest.raises(SourceRefused):
+            await read(driver)
+        await asyncio.sleep(0.4)
+        assert await asyncio.gather(*(read(driver) for _ in range(5))) == [1] * 5
+        assert platform.count("by secret") == 2
+        # That renewal helped, so that the next one need not wait.
+        family.lives.expire(everything=False)
+        assert await read(driver) == 1
+
+
 async def test_a_static_key_that_is_refused_is_refused():
     async with x_client() as (platform, family), driving(platform, CLIENT) as driver:
         family.secret = "another"

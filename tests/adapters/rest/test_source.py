@@ -246,7 +246,8 @@ async def test_windows_walk_through_everything_once(answer: Any, body: Any, last
             after = (f"{day[:4]}-{day[4:6]}-{day[6:]}", no)
         assert walked == [row["bh"] for row in DAYS]
         if answer is by_boundary:
-            assert len(platform.asked) == 90 // first + 1
+            # What is behind a short answer is asked for once, as long as the source has not sent more at once.
+            assert len(platform.asked) == 90 // first + 1 + (first > 90)
 
 
 async def test_a_window_takes_no_more_pages_than_it_needs():

@@ -51,14 +51,20 @@ def test_braces_that_name_nothing_are_literal():
         ({"a": "{first:,}"}, "unknown placeholder {first:,}"),
         ({"{key}": "a"}, "a placeholder in a name; only values are filled"),
         ({"a": "in ({keys})"}, "{keys} is a list: within a text write {keys:,}"),
-        ({"a": '{"code": "{key}"}'}, "{key} within quoted text"),
-        ({"a": "<code>{key}</code>"}, "{key} within quoted text"),
-        ({"a": "a={key}&b=1"}, "{key} within quoted text"),
+        ({"a": '{"code": "{key}"}'}, "{key} within a longer text"),
+        ({"a": "bh gt {after.record_no} and qy eq 420100"}, "{after.record_no} within a longer text"),
+        ({"a": "lsh={keys:,};n=1"}, "{keys:,} within a longer text"),
+        ({"a": ["{reason}\n"]}, "{reason} within a longer text"),
+        ({"a": "{officer.name}|{page}"}, "{officer.name} within a longer text"),
     ],
 )
 def test_what_cannot_be_filled_safely_is_refused(template: Any, said: str):
     with pytest.raises(TemplateRefused, match=re.escape(said)):
         check_template(template)
+
+
+def test_values_of_our_own_may_stand_within_a_text():
+    check_template({"a": "{page}/{first}", "b": "t={now}&n={now_ms}", "c": "urn:uuid:{uuid}", "d": "select {fields:,}"})
 
 
 def test_every_documented_placeholder_is_known():

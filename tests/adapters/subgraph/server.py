@@ -56,6 +56,10 @@ class Subgraph:
     refused: int = 0
     delay: float = 0.0
     port: int = 0
+    reversed: bool = False
+    """Whether representations are taken from the last to the first, so that entities stand at the wrong places."""
+    sends_at_most: int = 1000
+    """Inspections in one answer, whatever it is asked for."""
     nonces: set[str] = field(default_factory=set)
 
     def serve(self, sdl: str) -> None:
@@ -70,7 +74,7 @@ class Subgraph:
         @project.field("jiancha")
         def visits(_: object, __: object, first: int, after: str = "", afterNo: str = "", **___: object) -> Any:  # noqa: N803
             behind = [i for i in INSPECTIONS if not afterNo or self._behind(i, after, afterNo)]
-            return behind[:first]
+            return behind[: min(first, self.sends_at_most)]
 
         self.schema = make_federated_schema(sdl, project)
 
@@ -100,6 +104,9 @@ class Subgraph:
         if said is not None:
             await self._reply(send, said if isinstance(said, bytes) else json.dumps(said).encode())
             return
+        if self.reversed and "zlaq_r" in question["variables"]:
+            question["variables"]["zlaq_r"].reverse()
+            body = json.dumps(question).encode()
         sent = False
 
         async def again() -> Any:
