@@ -12,6 +12,8 @@ import pytest
 
 from adapters.base import AS_OF, REGION, UNMAPPED, Rows, SourceTimeout
 from demo.seed import wellknown as known
+from policy.decide import build_snapshot
+from policy.revision import Revision, load_default
 from policy.subject import PUBLIC_SUBJECT, Country, Level, NoTerritory, Subject, territory_of
 from schema.officer import Officer
 from server.pipeline import Question
@@ -356,3 +358,40 @@ async def test_remote_lists_are_reckoned_before_they_are_asked_for(database: str
         decoded = await found.ask("{ projects(first: 20) { nodes { liveInspections(first: 100) { kind } } } }")
         assert [e["extensions"]["name"] for e in decoded["errors"]] == ["TOO_MANY_ROWS"]
     assert hubei.asked == []
+
+
+async def test_links_and_comparisons_are_closed_row_by_row(database: str):
+    """Under a policy that makes both conditional: of the own row they are followed and compared, of another neither."""
+    default = load_default()
+    conditional = dict.fromkeys(("CreditRecord.projectNo", "SiteStatus.state"), "CONDITIONAL")
+    revision = Revision(default.rules, {**default.classes, **conditional}, default.kinds)
+    records = [{"record_no": "X1", "decided_on": "2026-03-01", "project_no": HERE}]
+    connection = await asyncpg.connect(database)
+    away = await connection.fetchval("select uscc from zlaq.enterprise where manage_p2 = '33' order by uscc limit 1")
+    await connection.close()
+    national = System(
+        "national", ("000000",),
+        {
+            "Enterprise.creditRecords": {known.CONTRACTOR: records, away: records},
+            STATUS: {HERE: status(state="3"), THERE: status(state="3")},
+        },
+    )  # fmt: skip
+    async with federation(database, national) as found:
+        found.service.snapshot = build_snapshot(revision, found.service.registry)
+        decoded = await found.ask(
+            "query($a: Uscc!, $b: Uscc!) { a: enterprise(uscc: $a) { ...E } b: enterprise(uscc: $b) { ...E }"
+            f' c: project(projectNo: "{HERE}") {{ ...P }} d: project(projectNo: "{THERE}") {{ ...P }} }}'
+            " fragment E on Enterprise { creditRecords { recordNo project { projectNo } } }"
+            " fragment P on Project { siteStatus { state progress conflicts { attribute } } }",
+            a=known.CONTRACTOR, b=away,
+        )  # fmt: skip
+    data = decoded["data"]
+    assert data["a"]["creditRecords"] == [{"recordNo": "X1", "project": {"projectNo": HERE}}]
+    assert data["b"]["creditRecords"] == [{"recordNo": "X1", "project": None}]
+    assert data["c"]["siteStatus"] == {
+        "state": "SUSPENDED", "progress": "主体结构", "conflicts": [{"attribute": "status"}],
+    }  # fmt: skip
+    assert data["d"]["siteStatus"] == {"state": None, "progress": "主体结构", "conflicts": []}
+    asked = {(fetch.service, key): fetch.fields for fetch in national.asked for key in fetch.keys}
+    assert asked["Enterprise.creditRecords", away] == ("record_no",)
+    assert "state" not in asked[STATUS, THERE]
