@@ -179,8 +179,7 @@ def _service(coordinate: str, service: Service, registry: Registry, path: KeyPat
             if name not in service.fields:
                 yield (*path, "fields"), f"lacks {name}, the list is ordered by it and its mapping is expected"
         yield from _across(service, remote, path)
-        key = registry.entity(coordinate.partition(".")[0]).by_name[remote.by]
-        yield from _templates(service, remote, order, key.type.name in ("String", "ID"), path)
+        yield from _templates(service, remote, order, path)
 
 
 def _across(service: Service, remote: Remote, path: KeyPath) -> Iterator[Disagreement]:
@@ -193,9 +192,7 @@ def _across(service: Service, remote: Remote, path: KeyPath) -> Iterator[Disagre
         yield path, f"{wrong}, published records only and ordinary = true are expected"
 
 
-def _templates(
-    service: Service, remote: Remote, order: Sequence[str], free_keys: bool, path: KeyPath
-) -> Iterator[Disagreement]:
+def _templates(service: Service, remote: Remote, order: Sequence[str], path: KeyPath) -> Iterator[Disagreement]:
     if isinstance(service, RestService):
         templates: dict[str, Mapping[str, Any]] = {"query": service.query, "body": service.body or {}}
     elif isinstance(service, SubgraphService):
@@ -218,7 +215,7 @@ def _templates(
     if not remote.officer and any(name.startswith("officer.") or name == "reason" for name in used):
         yield path, "the officer is used, a service bound to the officer is expected"
     if isinstance(service, RestService):
-        yield from _asked(service, used, free_keys, path)
+        yield from _asked(service, used, path)
 
 
 _WHOLE_AFTER = re.compile(r"\{after\.[a-z0-9_]+\}")
@@ -236,14 +233,11 @@ def _texts(template: object) -> Iterator[str]:
             yield from _texts(item)
 
 
-def _asked(service: RestService, used: set[str], free_keys: bool, path: KeyPath) -> Iterator[Disagreement]:
+def _asked(service: RestService, used: set[str], path: KeyPath) -> Iterator[Disagreement]:
     """The keys must go out somehow, and all of them."""
     many = service.keys_per_call != 1
     if many and "first" in used and used & {"keys", "keys:,"}:
         yield path, "{first} would be shared by several keys, keys_per_call = 1 is expected"
-    joined = "keys:," in used or "keys" in placeholders([service.query, (service.form and service.body) or {}])
-    if many and free_keys and joined:
-        yield path, "keys of free text may have commas in them, {keys} in a JSON body or keys_per_call = 1 is expected"
     if not used & {"key", "keys", "keys:,"}:
         yield path, "no key is asked for, {keys}, {keys:,} or {key} is expected in query or body"
     if "key" in used and many:

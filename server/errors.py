@@ -88,6 +88,7 @@ NEVER_CROSS: Mapping[str, str] = MappingProxyType(
         "adapters.audit_verifier.MalformedPack": "verification is a command",
         "adapters.configured.ConfigurationRefused": "the configuration is read at start",
         "adapters.credentials.CredentialMissing": "becomes SourceError where a source is opened",
+        "adapters.front.meter.TooMuchSent": "becomes SourceBadShape",
         "adapters.front.sql.ColumnUnfit": "becomes SourceBadShape",
         "adapters.postgres.audit.AuditNotDurable": "checked at start",
         "adapters.postgres.audit.AuditTampered": "stops the sealer, after which requests meet AuditUnavailable",

@@ -61,6 +61,12 @@ class ServiceCall:
         return self._order is not None
 
     @property
+    def joined(self) -> bool:
+        """Whether several keys go out in one text, with commas between."""
+        service = self.service
+        return "keys:," in self._names or "keys" in placeholders([service.query, (service.form and service.body) or {}])
+
+    @property
     def personal(self) -> bool:
         """Whether it names the calling officer."""
         return "reason" in self._names or any(name.startswith("officer.") for name in self._names)

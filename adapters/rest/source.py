@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from adapters.base import Fetch, OfficerMissing, SourceBadShape, SourceBusy, SourceError, SourceRefused, Window
@@ -47,7 +48,13 @@ class RestDriver:
 
     async def read(self, service: str, fetch: Fetch, wanted: Sequence[str]) -> Answer:
         """The records of `fetch.keys`, page by page while a window is not full; raises `SourceError`."""
-        call, window, asking = self._calls[service], fetch.window, fetch
+        call, window = self._calls[service], fetch.window
+        if call.joined:
+            # A key with the separator in it would go out as two others; a system that joins keys cannot have it.
+            fetch = replace(fetch, keys=tuple(key for key in fetch.keys if "," not in key))
+            if not fetch.keys:
+                return Answer(())
+        asking = fetch
         records: Sequence[RawRecord] = []
         whole: Sequence[RawRecord] = []
         for page in range(1, _PAGES_AT_MOST + 1):

@@ -244,8 +244,7 @@ class SourceContract:
         for _ in range(peer.failures):
             with pytest.raises(SourceError):
                 await self.single(peer, peer.single.keys[0])
-        several = len(peer.source.services) > 1
-        assert peer.source.state().breaker is (Breaker.HALF_OPEN if several else Breaker.OPEN)
+        assert peer.source.state().breaker is Breaker.OPEN
         before = len(peer.handle.calls())
         began = time.monotonic()
         with pytest.raises(SourceError):

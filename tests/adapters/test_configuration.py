@@ -245,43 +245,6 @@ def test_one_source_answers_for_a_region_unless_all_are_asked():
     assert len(parse_configuration(across + across.replace("jinan", "lixia"), REGISTRY).source) == 2
 
 
-MONITORING = "LiftingMachine.monitoring"
-MACHINES = """\
-[source.jinan]
-kind = "rest"
-title = "济南市"
-covers = ["370100"]
-address = "https://[2001:db8::1]:443"
-networks = ["2001:db8::/32"]
-signer = { family = "none" }
-[source.jinan.service."LiftingMachine.monitoring"]
-path = "/jc"
-key = "babh"
-fields.device_no = { from = "sbbh" }
-"""
-
-
-@pytest.mark.parametrize(
-    ("asked", "joined"),
-    [
-        ('body = { k = "{keys}" }', False),
-        ('body = { k = "{keys:,}" }', True),
-        ('body = { k = ["{keys:,}"] }', True),
-        ('body = { k = "{keys}" }\nform = true', True),
-        ('query = { k = "{keys}" }', True),
-        ('query = { k = "{keys:,}" }\nkeys_per_call = 1', False),
-    ],
-)
-def test_keys_of_free_text_are_never_joined(asked, joined):
-    """A record number with a comma in it would be another machine's; identifiers have none."""
-    if joined:
-        assert f'source.jinan.service."{MONITORING}": keys of free text' in refused(MACHINES + asked)[0]
-    else:
-        assert MONITORING in parse_configuration(MACHINES + asked, REGISTRY).source["jinan"].service
-    sites = MACHINES.replace(MONITORING, "Project.siteStatus").replace("device_no", "progress")
-    assert parse_configuration(sites + asked, REGISTRY).source.keys() == {"jinan"}
-
-
 def test_all_mistakes_are_told_at_once_by_line():
     """Of form and of meaning, in every source."""
     bad = GOOD.replace('"gbk"', '"latin1"').replace("failures = 3", "failures = 0").replace('"440100"', '"449999"')
