@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import cache
 from types import MappingProxyType, ModuleType
 
 from schema.codes import CODE_LISTS, CodeList
@@ -107,9 +108,9 @@ class Entity:
         return self.row if field.name in (self.key.name, "id") else field.coordinate
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Registry:
-    """All entities and value types, by name."""
+    """All entities and value types, by name; the same declarations are one registry."""
 
     entities: Mapping[str, Entity]
     values: Mapping[str, ValueType]
@@ -153,8 +154,9 @@ class Registry:
 ENTITY_PACKAGE = "schema.entities"
 
 
+@cache
 def load_registry(*packages: str) -> Registry:
-    """Import every module of the product's entity package and of those named, and resolve what they declare.
+    """Import every module of the product's entity package and of those named, and resolve what they declare, once.
 
     Raises `RegistryError` naming the declaration that cannot be resolved.
     """

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import Enum
+from functools import cache
 from typing import Any, NewType
 
 import strawberry
@@ -43,8 +44,9 @@ class BuiltSchema:
     sdl: str
 
 
+@cache
 def build_schema(registry: Registry) -> BuiltSchema:
-    """Build the schema of a registry; pure but for the cost (some tens of milliseconds), so do it once."""
+    """Build the schema of a registry, once: it takes half a second."""
     return _Builder(registry).build()
 
 

@@ -131,6 +131,7 @@ class TestHubei(OfKind):
     keys = (known.PROJECT_COUNTY, known.PROJECT_CITY, known.PROJECT_MANY_INSPECTIONS, known.NAME_EMOJI)
 
 
+@pytest.mark.prove
 class TestJiangsu(OfKind):
     """The same make in other words."""
 
