@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cache
 from typing import Any
 from urllib.parse import urlencode
 
@@ -20,7 +19,7 @@ from adapters.rest.order import LocalOrder, at
 from adapters.rest.template import TemplateRefused, as_text, check_template, fill, placeholders
 from adapters.time_formats import offset
 from schema.declare import Remote
-from schema.registry import Registry, load_registry
+from schema.registry import load_registry
 
 _ENDED_TEXTS = frozenset({"", "0"})
 
@@ -148,16 +147,11 @@ class ServiceCall:
         return values
 
 
-@cache
-def _registry() -> Registry:
-    return load_registry()
-
-
 def _order(coordinate: str, service: RestService, zone: str) -> LocalOrder | None:
     """The order of a service that is a declared list."""
     owner, name = coordinate.split(".")
-    declared = _registry().entity(owner).fields[name]
+    declared = load_registry().entity(owner).fields[name]
     if not isinstance(declared.member, Remote) or not declared.member.order:
         return None
-    parts = {part.name: part for part in _registry().values[declared.type.name].fields.values()}
+    parts = {part.name: part for part in load_registry().values[declared.type.name].fields.values()}
     return LocalOrder(declared.member.order, parts, service, zone)
