@@ -217,7 +217,7 @@ class OutputReader:
         if isinstance(foreign.clear, Never) or isinstance(row, Never):
             return self._denied(declared, selected, disclosable)
         self.drafted.disclose(declared.coordinate, foreign.name)
-        limit, size = self._nested_limit(selected)
+        limit, size = nested_limit(selected)
         where = all_of([foreign.clear, self.filters.where(target, selected.arguments.get("where"))])
         order = self.filters.order(target, selected.arguments.get("orderBy"), relation.order)
         node = self.node(target, selected.sets, (*path, selected.key, 0), multiplicity * size)
@@ -227,13 +227,6 @@ class OutputReader:
         self.drafted.disclose(declared.coordinate, "DENIED")
         disclosable.append((declared.field, Seen(NEVER, NEVER, False)))
         return Constant(selected.key, "null")
-
-    def _nested_limit(self, selected: Selected) -> tuple[Limit, int]:
-        first: Leaf = selected.arguments["first"]
-        size = int(first.value)
-        if not 0 <= size <= NESTED_AT_MOST:
-            raise BadPageSize(f"{selected.name}: first must be between 0 and {NESTED_AT_MOST}")
-        return limit_of(first, size)
 
 
 def _disclosure_items(
@@ -249,6 +242,15 @@ def _disclosure_items(
                 values = {"field": name, "verdict": verdict, "__typename": "Disclosure"}
                 found.append((when, orjson.dumps({k: values[n] for k, n in keys}).decode()))
     return tuple(found)
+
+
+def nested_limit(selected: Selected) -> tuple[Limit, int]:
+    """The limit of a list below a record and the rows to reckon with; raises `BadPageSize`."""
+    first: Leaf = selected.arguments["first"]
+    size = int(first.value)
+    if not 0 <= size <= NESTED_AT_MOST:
+        raise BadPageSize(f"{selected.name}: first must be between 0 and {NESTED_AT_MOST}")
+    return limit_of(first, size)
 
 
 def limit_of(leaf: Leaf, size: int) -> tuple[Limit, int]:

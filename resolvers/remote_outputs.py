@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from adapters.base import Cell, Constant, Output, Placeholder
-from resolvers.errors import BadPageSize, TooCostly
-from resolvers.outputs import WIDTH, charge, limit_of
+from resolvers.errors import TooCostly
+from resolvers.outputs import WIDTH, charge, nested_limit
 from resolvers.slots import Bit, Compared, Comparison, Led, Origin, Part, RemoteSlot, Shown, Told, Walk
 from schema.declare import Relation, Remote
 from schema.predicate import NEVER, Always, Never, Predicate
-from schema.sdl import NESTED_AT_MOST
 
 if TYPE_CHECKING:
     from resolvers.decided import Decided, Seen
@@ -64,7 +63,7 @@ class RemoteReader:
             return Constant(selected.key, "null")
         self.bits = []
         walk, sets, place = self._walk(declared, remote, selected)
-        first, size = self._first(selected) if remote.order else (None, 1)
+        first, size = nested_limit(selected) if remote.order else (None, 1)
         calls, records = (_SOURCES_RECKONED, size) if remote.across else (1, size if remote.order else 0)
         charge(self.drafted, self.budget, multiplicity * (calls * remote.cost + records))
         inner = (*path, selected.key, *place, *((0,) if remote.order else ()))
@@ -125,13 +124,6 @@ class RemoteReader:
             outputs.append((part.key, part.name, inner))
         after: Leaf | None = selected.arguments.get("after")
         return Walk(after.ref if after else None, tuple(outputs)), sets, tuple(keys)
-
-    def _first(self, selected: Selected) -> tuple[Any, int]:
-        first: Leaf = selected.arguments["first"]
-        size = int(first.value)
-        if not 0 <= size <= NESTED_AT_MOST:
-            raise BadPageSize(f"{selected.name}: first must be between 0 and {NESTED_AT_MOST}")
-        return limit_of(first, size)
 
     def _part(
         self,
