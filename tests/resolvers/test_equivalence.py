@@ -87,6 +87,7 @@ async def test_engine_equals_reference_at_length(world: World) -> None:
         world.references.clear()
         print(told(world, began), flush=True)  # noqa: T201
     assert world.counts["operations"] > 5_000
+    assert world.counts["too costly"] < world.counts["operations"] / 50
 
 
 async def test_pages_of_a_walk(world: World) -> None:
