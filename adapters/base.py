@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from schema.officer import Officer
 from schema.predicate import Predicate, Ref
@@ -202,9 +202,12 @@ CURSOR_SLOT = "c"
 """Kind of an in-band token that carries a page boundary; remote values use their slot number."""
 
 
-@dataclass(frozen=True, slots=True)
-class AuditRecord:
-    """What the audit keeps of one root: never a personal value. `rows` is written by the data statement."""
+class AuditRecord(NamedTuple):
+    """What the audit keeps of one root: never a personal value.
+
+    `rows` are the managing regions and verdicts of what was disclosed, packed as the decision's slot table says;
+    `sources` the JSON of who was asked and what came of it.
+    """
 
     request_id: str
     root: str
@@ -212,7 +215,12 @@ class AuditRecord:
     document: str
     revision: str
     decision: str
+    rows: str = ""
     sources: str = ""
+
+    def of(self, rows: str) -> AuditRecord:
+        """The same with what was disclosed."""
+        return AuditRecord(*self[:6], rows)
 
 
 @dataclass(frozen=True, slots=True)

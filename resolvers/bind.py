@@ -30,7 +30,6 @@ class Binding:
     variables: Coerced
     subject_values: tuple[Any, ...]
     nonce: str
-    audit: Mapping[str, str]
     cursors: Cursors
     items: dict[str, list[Item]]
 
@@ -44,13 +43,13 @@ class Binding:
                     given += value if ref.is_list else [value]
                 self.items[root.key] = [_item(self.registry, v, root.items) for v in given]
 
-    def arguments(self, refs: tuple[Ref, ...], walk: str, root: str) -> list[Any]:
+    def arguments(self, refs: tuple[Ref, ...], walk: str) -> list[Any]:
         """Values for a statement's references, in order; raises `CursorExpired`."""
-        return [self._value(ref, walk, root) for ref in refs]
+        return [self._value(ref, walk) for ref in refs]
 
     def value(self, ref: Ref) -> Any:
         """The value of a reference outside statements: an argument of a remote field."""
-        return self._value(ref, "", "")
+        return self._value(ref, "")
 
     def _source(self, ref: Ref) -> Any:
         match ref.source:
@@ -63,15 +62,11 @@ class Binding:
                 for step in ref.path:
                     value = value[step]
                 return value
-            case "audit":
-                return self.audit[ref.path[0]]  # type: ignore[index]
             case "nonce":
                 return self.nonce
         raise ValueError(ref.source)
 
-    def _value(self, ref: Ref, walk: str, root: str) -> Any:
-        if ref.source == "audit" and ref.path == ("root",):
-            return root
+    def _value(self, ref: Ref, walk: str) -> Any:
         if ref.source == "keys":
             return [key for name, key in self.items[str(ref.path[0])] if name == ref.path[1]]
         if ref.source == "positions":

@@ -51,7 +51,7 @@ class Completion:
     covered: Callable[[str, str, tuple[str, ...]], bool]
     """Policy: whether an act on a coordinate is allowed for whatever a source has of these regions."""
     officer: Officer | None
-    run: Callable[[int], Coroutine[Any, Any, list[bytes | None]]]
+    run: Callable[[int], Coroutine[Any, Any, Sequence[bytes | None]]]
     errors: list[FieldError] = field(default_factory=list)
     _decided: dict[tuple[str, str, tuple[str, ...]], bool] = field(default_factory=dict)
     _kinds: dict[tuple[int, int, str], tuple[Sight, Fetch] | None] = field(default_factory=dict)

@@ -30,9 +30,9 @@ _SHARE_OF_SOURCES = 0.9
 
 
 class RecordStore(Protocol):
-    """The ministry's database as execution uses it; every statement carries its own audit record."""
+    """The ministry's database as execution uses it: an answer is given out once its record is durable."""
 
-    async def run(self, statement: Any, arguments: Sequence[Any]) -> list[bytes | None]: ...
+    async def run(self, statement: Any, arguments: Sequence[Any], record: AuditRecord) -> Sequence[bytes | None]: ...
     async def record(self, record: AuditRecord) -> None: ...
     async def store_decision(self, digest: str, body: str) -> None: ...
 
@@ -55,9 +55,9 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Executed:
-    """The `data` of an answer, its field errors, and the plan's extensions."""
+    """The `data` of an answer in pieces, its field errors, and the plan's extensions."""
 
-    data: bytes
+    data: Sequence[bytes]
     errors: tuple[FieldError, ...]
     extensions: bytes
     sources: Mapping[str, str]
@@ -83,37 +83,33 @@ class Executor:
 
     async def execute(self, granted: Granted, asked: Asked) -> Executed:
         """Answer one request; raises `RequestError` or what the store raises, and then nothing was disclosed."""
-        plan = granted.ready.plan
-        nonce = secrets.token_hex(16)
+        ready = granted.ready
+        plan = ready.plan
+        nonce = secrets.token_hex(16) if ready.has_tokens else ""
         cursors = Cursors(self._cipher, asked.subject_id, asked.revision)
-        audit = {
-            "request_id": asked.request_id,
-            "subject": asked.subject,
-            "document": asked.document,
-            "revision": asked.revision,
-            "decision": granted.digest,
-        }
-        binding = Binding(self._registry, plan, asked.variables, granted.lifted.values, nonce, audit, cursors, {})
+        binding = Binding(self._registry, plan, asked.variables, granted.lifted.values, nonce, cursors, {})
         binding.read()
-        at_once = [index for index, planned in enumerate(plan.statements) if planned.after is None]
-        bound = {index: self._arguments(granted, binding, index) for index in at_once}
+        bound = {index: self._arguments(granted, binding, index) for index in ready.at_once}
         if not granted.stored:
             await self._store.store_decision(granted.digest, granted.body)
             granted.stored = True
 
-        async def run(index: int) -> list[bytes | None]:
-            arguments = bound[index] if index in bound else self._arguments(granted, binding, index)
-            return await self._store.run(granted.ready.statements[index], arguments)
+        def record(root: str, sources: str = "") -> AuditRecord:
+            return AuditRecord(
+                asked.request_id, root, asked.subject, asked.document, asked.revision, granted.digest, "", sources
+            )
 
-        answers = await together(run, at_once)
+        async def run(index: int) -> Sequence[bytes | None]:
+            arguments = bound[index] if index in bound else self._arguments(granted, binding, index)
+            return await self._store.run(ready.statements[index], arguments, record(plan.names[index]))
+
+        answers = await together(run, ready.at_once)
         for index, answer in answers.items():
             if plan.statements[index].cursor is not None and answer[0] is None:
                 raise CursorExpired
-        if not plan.statements and any(
-            isinstance(root, Many) or (isinstance(root, Literal) and root.json == b"null") for root in plan.roots
-        ):
-            await self._store.record(AuditRecord(root="", **audit))
-        if not any(plan.statements[index].has_tokens for index in answers):
+        if ready.has_record:
+            await self._store.record(record(""))
+        if not ready.has_tokens:
             return Executed(self._assemble(granted, binding, answers, asked), (), plan.extensions, {})
         now = asyncio.get_running_loop().time()
         # What is left afterwards serves the statements that follow, and the answer itself.
@@ -129,25 +125,22 @@ class Executor:
             used = records.used
             if used:
                 sources = orjson.dumps(used, option=orjson.OPT_SORT_KEYS).decode()
-                await asyncio.shield(self._store.record(AuditRecord(root="sources", sources=sources, **audit)))
+                await asyncio.shield(self._store.record(record("sources", sources)))
         outcomes = {name: use.outcome for name, use in used.items()}
         errors = sorted(completion.errors, key=lambda failed: [(str(type(step)), step) for step in failed.path])
         return Executed(self._assemble(granted, binding, answers, asked), tuple(errors), plan.extensions, outcomes)
 
     @staticmethod
     def _arguments(granted: Granted, binding: Binding, index: int) -> list[Any]:
-        plan = granted.ready.plan
-        cursor = plan.statements[index].cursor
-        return binding.arguments(
-            granted.ready.statements[index].parameters, cursor.walk if cursor else "", plan.names[index]
-        )
+        cursor = granted.ready.plan.statements[index].cursor
+        return binding.arguments(granted.ready.statements[index].parameters, cursor.walk if cursor else "")
 
-    def _assemble(self, granted: Granted, binding: Binding, answers: Answers, asked: Asked) -> bytes:
-        parts = [
-            b'"' + root.key.encode() + b'":' + self._root(root, granted, binding, answers, asked)
-            for root in granted.ready.plan.roots
-        ]
-        return b"{" + b",".join(parts) + b"}"
+    def _assemble(self, granted: Granted, binding: Binding, answers: Answers, asked: Asked) -> list[bytes]:
+        parts = [b"{"]
+        for root in granted.ready.plan.roots:
+            before = b'"' if len(parts) == 1 else b',"'
+            parts += [before + root.key.encode() + b'":', self._root(root, granted, binding, answers, asked)]
+        return [*parts, b"}"]
 
     def _root(self, root: Root, granted: Granted, binding: Binding, answers: Answers, asked: Asked) -> bytes:
         match root:

@@ -14,7 +14,7 @@ from resolvers.slots import RemoteSlot, Sight, path_of
 from resolvers.splice import Token
 
 Path = tuple[str | int, ...]
-Answers = dict[int, list[bytes | None]]
+Answers = dict[int, Sequence[bytes | None]]
 """What each statement that has run answered, by its place in the plan."""
 
 
@@ -71,7 +71,9 @@ class Begun:
     future: asyncio.Future[Any]
 
 
-async def together(run: Callable[[int], Coroutine[Any, Any, list[bytes | None]]], indexes: Sequence[int]) -> Answers:
+async def together(
+    run: Callable[[int], Coroutine[Any, Any, Sequence[bytes | None]]], indexes: Sequence[int]
+) -> Answers:
     """Statements side by side. All end before the first failure is reported, so that none runs on behind a finished
     request."""
     if len(indexes) == 1:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import orjson
 from graphql import GraphQLSchema
@@ -16,7 +16,7 @@ from graphql import GraphQLSchema
 from adapters.base import VERDICTS_PER_CHARACTER, SourceQuery
 from resolvers.decided import DecisionLike, LiftedDecision, PolicyObject, Recorder, lift
 from resolvers.document import Document, Operation
-from resolvers.plan import Plan
+from resolvers.plan import Literal, Many, Plan
 from resolvers.planner import Planner
 from resolvers.variables import Coerced, VariableReader
 from schema.registry import Entity
@@ -41,10 +41,26 @@ class Compiler(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """A plan with its compiled statements."""
+    """A plan with its compiled statements, and what every execution of it asks about them."""
 
     plan: Plan
     statements: tuple[PreparedStatement, ...]
+    at_once: tuple[int, ...]
+    """The statements that wait for no other."""
+    has_tokens: bool
+    """Whether an answer of theirs may hold placeholders."""
+    has_record: bool
+    """Whether a record is written though no statement is sent."""
+
+    @classmethod
+    def of(cls, plan: Plan, statements: tuple[PreparedStatement, ...]) -> Self:
+        """Look the plan over once."""
+        at_once = tuple(index for index, planned in enumerate(plan.statements) if planned.after is None)
+        has_tokens = any(plan.statements[index].has_tokens for index in at_once)
+        denied = any(
+            isinstance(root, Many) or (isinstance(root, Literal) and root.json == b"null") for root in plan.roots
+        )
+        return cls(plan, statements, at_once, has_tokens, has_record=denied and not plan.statements)
 
 
 @dataclass(eq=False, slots=True)
@@ -101,7 +117,7 @@ class Variant:
             ready = self._plans.pop(lifted.shape, None)
             if ready is None:
                 plan = self._planner.plan(self._operation, variables, lifted.decided)
-                ready = Ready(plan, tuple(self._compiler.compile(s.query) for s in plan.statements))
+                ready = Ready.of(plan, tuple(self._compiler.compile(s.query) for s in plan.statements))
                 _make_room(self._plans, _PLANS_AT_MOST)
             self._plans[lifted.shape] = ready
             body = _decision_body(ready.plan, lifted, revision)

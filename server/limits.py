@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, MutableMapping
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Literal
 
 import orjson
@@ -101,6 +101,7 @@ def parse_envelope(body: bytes) -> tuple[str, dict[str, object], str | None]:
     return query, variables or {}, name
 
 
+@lru_cache(maxsize=256)
 def require_json(content_type: str | None) -> None:
     """Raise `UnsupportedMediaType` unless the body is JSON in UTF-8."""
     media, parameters = _parameters(content_type or "")
@@ -108,6 +109,7 @@ def require_json(content_type: str | None) -> None:
         raise UnsupportedMediaType
 
 
+@lru_cache(maxsize=256)
 def negotiate(accept: str | None) -> MediaType:
     """The media type of the answer: GraphQL's own where the client names it no less gladly, else plain JSON.
 
@@ -160,22 +162,21 @@ class Gate:
     def __post_init__(self) -> None:
         self._turns = asyncio.Semaphore(self.at_most)
 
-    @asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
-        """Hold one of the turns; raises `TooBusy`."""
-        await self._acquire()
-        self.running += 1
-        try:
-            yield
-        finally:
-            self.running -= 1
-            self._turns.release()
-
-    async def _acquire(self) -> None:
-        if not self._turns.locked():
+    async def __aenter__(self) -> None:
+        """Take one of the turns; raises `TooBusy`."""
+        if self._turns.locked():
+            await self._wait()
+        else:
             # Does not suspend, so nobody comes between the look and the turn.
             await self._turns.acquire()
-            return
+        self.running += 1
+
+    async def __aexit__(self, *_: object) -> None:
+        """Give it back."""
+        self.running -= 1
+        self._turns.release()
+
+    async def _wait(self) -> None:
         if self.waiting >= self.queued_at_most:
             raise TooBusy(self._retry_after_s)
         self.waiting += 1

@@ -41,11 +41,16 @@ class Event(Enum):
         self.facts = facts
 
 
+def logged(event: Event) -> bool:
+    """Whether an event of this level is written at all."""
+    return _LOGGER.isEnabledFor(event.level)
+
+
 def log(event: Event, **facts: Fact) -> None:
     """Write an event. Raises `TypeError` unless exactly its facts are given: a log is an interface too."""
     if facts.keys() != set(event.facts):
         raise TypeError(f"{event.name} has the facts {', '.join(event.facts) or 'none'}")
-    if _LOGGER.isEnabledFor(event.level):
+    if logged(event):
         _LOGGER.log(event.level, event.name.lower(), extra={"facts": facts})
 
 

@@ -128,7 +128,7 @@ def audit_subject(subject: Subject) -> str:
 
 def assemble(executed: Executed, request_id: str) -> bytes:
     """The body: data, field errors if any, extensions; by bytes, since the data never were anything else."""
-    parts = [b'{"data":', executed.data]
+    parts = [b'{"data":', *executed.data]
     if executed.errors:
         parts += [b',"errors":', orjson.dumps([_field_error(error, request_id) for error in executed.errors])]
     extensions = executed.extensions

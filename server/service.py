@@ -32,7 +32,7 @@ from resolvers.prepared import PreparedDocuments
 from schema.registry import Registry, load_registry
 from schema.sdl import build_schema
 from server.errors import entry_for, errors_of
-from server.observe import Event, Metrics, digest, log, log_failure
+from server.observe import Event, Metrics, digest, log, log_failure, logged
 from server.pipeline import Answer, Pipeline, Question
 
 if TYPE_CHECKING:
@@ -142,15 +142,16 @@ class Service:
             error.__traceback__ = None
         spent = time.perf_counter() - started
         self.metrics.answered(answer.status, answer.code, spent)
-        log(
-            Event.REQUEST,
-            request=request_id,
-            subject=digest(subject.id),
-            document=answer.document[:16],
-            status=answer.status,
-            code=answer.code,
-            ms=round(spent * 1000, 3),
-        )
+        if logged(Event.REQUEST):
+            log(
+                Event.REQUEST,
+                request=request_id,
+                subject=digest(subject.id),
+                document=answer.document[:16],
+                status=answer.status,
+                code=answer.code,
+                ms=round(spent * 1000, 3),
+            )
         return answer
 
     def _require_audit(self) -> None:

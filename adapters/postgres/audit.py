@@ -13,7 +13,7 @@ import os
 import random
 import time
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import asyncpg
 
@@ -25,9 +25,7 @@ from adapters.audit_verifier import (
     Record,
     RowCounts,
     Seal,
-    decision_hash,
     decode_rows,
-    digest_record,
     link,
     parse_head,
 )
@@ -49,22 +47,25 @@ __all__ = [
     "RowCounts",
     "Sealer",
     "check_durable",
-    "decision_hash",
     "decode_rows",
     "export",
-    "store_decision",
 ]
 
 RECORD_COLUMNS = ("request_id", "root", "subject", "document", "revision", "decision", "rows", "sources")
 """What a writer supplies (`sources` may be left out); number, transaction and time are the database's own."""
 
 SEALER_LOCK = 0x7A6C_6171_0001
-_INSTANT = "(extract(epoch from {0}) * 1000000)::bigint AS {0}"
-_TEXTS = "request_id, root, subject, document, revision, decision, rows, sources"
-_RECORDS = f"SELECT xid::text::bigint AS xid, seq, {_INSTANT.format('at')}, {_TEXTS} FROM audit.record r"
+_INSTANT = "(extract(epoch from {0}) * 1000000)::bigint"
+_FIELDS = ("xid::text::bigint", "seq", _INSTANT.format("at"), *RECORD_COLUMNS)
+_RECORDS = f"SELECT {', '.join(_FIELDS)} FROM audit.record r"
+# What `digest_record` says of a record, said where the record lies: the sealer then moves 32 octets of each, not all.
+_LENGTHS = ", ".join(f"octet_length(({field})::text)" for field in _FIELDS)
+_OCTETS = " || ".join(f"({field})::text" for field in _FIELDS)
+_DIGESTS = f"""SELECT xid::text::bigint, seq,
+    sha256(convert_to(concat_ws(',', {_LENGTHS}) || ';' || {_OCTETS}, 'UTF8')) FROM audit.record r"""
 _SEALS = f"""SELECT no, previous, hash, first_xid::text::bigint AS first_xid, first_seq,
     last_xid::text::bigint AS last_xid, last_seq, records, total, marks,
-    {_INSTANT.format("sealed_at")} FROM audit.seal"""
+    {_INSTANT.format("sealed_at")} AS sealed_at FROM audit.seal"""
 # Qualified, for an unqualified xid would be the number selected, which no index orders.
 _IN_ORDER = "ORDER BY r.xid, r.seq"
 # A transaction below the snapshot's oldest one has ended, and its records are visible: none can come later.
@@ -97,15 +98,6 @@ class AuditNotDurable(Exception):
 
 class PrivilegesTooWide(Exception):
     """The connection may do more than read shared data and add audit records."""
-
-
-async def store_decision(connection: Connection, body: str) -> str:
-    """Store a decision's text under its digest and return that; afterwards it is durable, whoever stored it first."""
-    name = decision_hash(body)
-    await connection.execute(
-        "INSERT INTO audit.decision (hash, body) VALUES ($1, $2) ON CONFLICT DO NOTHING", name, body
-    )
-    return name
 
 
 class HeadsFile:
@@ -194,7 +186,7 @@ class Sealer:
             return None
         last = await self._continue(connection)
         sealed = 0
-        while seal := _seal(await _records(connection, _ENDED, last, self._batch), last, time.time_ns() // 1000):
+        while seal := _seal(await _digests(connection, _ENDED, last, self._batch), last, time.time_ns() // 1000):
             await connection.execute(
                 """INSERT INTO audit.seal VALUES ($1, $2, $3, $4::text::xid8, $5, $6::text::xid8, $7, $8, $9, $10,
                     timestamptz 'epoch' + $11::bigint * interval '1 microsecond')""",
@@ -245,7 +237,7 @@ class Sealer:
                 raise AuditTampered(f"seal {head.no} is missing or is not the one whose head was published")
             last = seals.pop(0)
         for seal in seals:
-            records = await _records(connection, _WITHIN, last, str(seal.last_xid), seal.last_seq)
+            records = await _digests(connection, _WITHIN, last, str(seal.last_xid), seal.last_seq)
             if _seal(records, last, seal.sealed_at) != seal:
                 raise AuditTampered(f"seal {seal.no} was changed before its head was published")
             last = seal
@@ -267,23 +259,35 @@ class Sealer:
 
 
 async def _records(connection: Connection, condition: str, after: Seal | None, *values: object) -> list[Record]:
-    return [Record(*row) for row in await connection.fetch(*_after(after, condition), *values)]
+    return [Record(*row) for row in await connection.fetch(*_after(_RECORDS, after, condition), *values)]
 
 
-def _after(seal: Seal | None, condition: str) -> tuple[str, str, int]:
+async def _digests(connection: Connection, condition: str, after: Seal | None, *values: object) -> list[Digest]:
+    return [Digest(*row) for row in await connection.fetch(*_after(_DIGESTS, after, condition), *values)]
+
+
+def _after(selected: str, seal: Seal | None, condition: str) -> tuple[str, str, int]:
     xid, seq = (str(seal.last_xid), seal.last_seq) if seal else ("0", 0)
-    return f"{_RECORDS} WHERE (xid, seq) > ($1::text::xid8, $2::bigint) AND {condition}", xid, seq
+    return f"{selected} WHERE (xid, seq) > ($1::text::xid8, $2::bigint) AND {condition}", xid, seq
 
 
 def _head(seal: Seal) -> Head:
     return Head(seal.no, seal.hash, seal.total, seal.sealed_at)
 
 
-def _seal(records: list[Record], last: Seal | None, sealed_at: int) -> Seal | None:
+class Digest(NamedTuple):
+    """A record's place in the order, and its digest."""
+
+    xid: int
+    seq: int
+    digest: bytes
+
+
+def _seal(records: list[Digest], last: Seal | None, sealed_at: int) -> Seal | None:
     """The seal that follows `last`; None without records, which no seal has."""
     if not records:
         return None
-    digests = [digest_record(record) for record in records]
+    digests = [record.digest for record in records]
     no, previous, before = (last.no + 1, last.hash, last.total) if last else (1, GENESIS, 0)
     total = before + len(records)
     return Seal(
@@ -325,7 +329,7 @@ async def export(
                 if progress:
                     progress(count)
             file.write(_line(kind="unsealed"))
-            async for row in connection.cursor(*_after(last, f"true {_IN_ORDER}")):
+            async for row in connection.cursor(*_after(_RECORDS, last, f"true {_IN_ORDER}")):
                 file.write(_line(kind="record", **Record(*row)._asdict()))
                 count += 1
             file.write(_line(kind="end"))

@@ -11,22 +11,31 @@ import json
 import secrets
 from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import asyncpg
 
 from adapters.base import AuditRecord, SourceQuery
-from adapters.postgres.statements import AUDIT_COLUMNS, Compiled, compile_query
+from adapters.postgres.statements import Compiled, compile_query
 from schema.registry import Registry
 
 _BATCH_AT_MOST = 32
 _RUNNERS_PER_STATEMENT = 2
 _HOT_FROM = 3
+_DRAIN_SECONDS = 10
 _STATEMENT_BYTES_PER_CONNECTION = 48_000_000
 _BYTES_PER_SQL_CHARACTER = 12
 """A held generic plan takes about twelve times its text (117 KB for the 9 KB of the widest benchmark query)."""
+
+_COLUMNS = ", ".join(AuditRecord._fields)
+_ARRAYS = ", ".join(f"${i + 1}::text[]" for i in range(len(AuditRecord._fields)))
+_RECORDING = Compiled(
+    f"insert into audit.record ({_COLUMNS}) select * from unnest({_ARRAYS}) returning null::bytea, ''", (), batched=True
+)
+Answered = tuple[bytes | None, str]
+"""A row of a statement: bytes of an answer, and the packed rows for its audit record."""
 
 
 class DatabaseError(Exception):
@@ -47,13 +56,24 @@ class StatementTimeout(DatabaseError):
     name = "STATEMENT_TIMEOUT"
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
+class Waiting:
+    """A caller in a queue: first for what it asks, then, with the answer in hand, for its record to be durable."""
+
+    arguments: Sequence[Any]
+    future: asyncio.Future[bytes | None]
+    record: AuditRecord | None = None
+    """What is still to be written before the caller may have its answer."""
+    body: bytes | None = None
+
+
+@dataclass(eq=False, slots=True)
 class Statement:
     """A compiled query with its use count and the callers waiting for its next batch; lives as long as its plan."""
 
     compiled: Compiled
     uses: int = 0
-    waiting: deque[tuple[Sequence[Any], asyncio.Future[bytes | None]]] = field(default_factory=deque)
+    waiting: deque[Waiting] = field(default_factory=deque)
     runners: int = 0
 
     @property
@@ -86,7 +106,9 @@ class Database:
         self._open = 0
         self._waiters: deque[asyncio.Future[None]] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._recording = Statement(_RECORDING)
         self.statements_sent = 0
+        """Data statements so far; a batch is one."""
 
     async def open(self) -> None:
         """Open one connection, so that a wrong address or role is known at start; raises `DatabaseUnavailable`."""
@@ -94,8 +116,11 @@ class Database:
 
     async def close(self) -> None:
         """Wait for running batches, then close every connection."""
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=10)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_DRAIN_SECONDS):
+                # A batch that ends may leave records to be written by another.
+                while self._tasks:
+                    await asyncio.wait(self._tasks)
         for held in self._free:
             await held.connection.close(timeout=5)
         self._free.clear()
@@ -104,20 +129,17 @@ class Database:
         """The statement of a query; pure."""
         return Statement(compile_query(query, self._registry))
 
-    async def run(self, statement: Statement, arguments: Sequence[Any]) -> list[bytes | None]:
-        """Run a statement of one request; the audit record it carries is durable when this returns."""
+    async def run(self, statement: Statement, arguments: Sequence[Any], record: AuditRecord) -> Sequence[bytes | None]:
+        """Answers of a data statement of one request, given out once the record, with their rows, is durable."""
         if statement.compiled.batched:
-            return [await self._run_shared(statement, arguments)]
-        return await self._execute(statement, arguments)
+            return (await self._join(statement, Waiting(arguments, self._future(), record)),)
+        rows = await self._execute(statement, arguments)
+        await self.record(record.of("".join([pack for _, pack in rows])))
+        return [body for body, _ in rows]
 
     async def record(self, record: AuditRecord) -> None:
-        """Write an audit record that no data statement carries."""
-        columns = ", ".join((*AUDIT_COLUMNS, "rows", "sources"))
-        await self._plain(
-            f"insert into audit.record ({columns}) values ($1, $2, $3, $4, $5, $6, '', $7)",
-            *(getattr(record, name) for name in AUDIT_COLUMNS),
-            record.sources,
-        )
+        """Write an audit record, in one commit with those of others; it is durable when this returns."""
+        await self._join(self._recording, Waiting(record, self._future()))
 
     async def store_decision(self, digest: str, body: str) -> None:
         """Keep a decision once, durable before it is first used."""
@@ -164,7 +186,7 @@ class Database:
         finally:
             self._release(held)
 
-    async def _execute(self, statement: Statement, arguments: Sequence[Any]) -> list[bytes | None]:
+    async def _execute(self, statement: Statement, arguments: Sequence[Any]) -> list[Answered]:
         held = await self._acquire()
         try:
             self.statements_sent += 1
@@ -174,16 +196,19 @@ class Database:
         finally:
             self._release(held)
 
-    async def _run_shared(self, statement: Statement, arguments: Sequence[Any]) -> bytes | None:
+    @staticmethod
+    def _future() -> asyncio.Future[bytes | None]:
+        return asyncio.get_running_loop().create_future()
+
+    def _join(self, statement: Statement, waiting: Waiting) -> asyncio.Future[bytes | None]:
         """Join the statement's next batch. The batch belongs to the database: a caller that goes away harms none."""
-        future: asyncio.Future[bytes | None] = asyncio.get_running_loop().create_future()
-        statement.waiting.append((arguments, future))
+        statement.waiting.append(waiting)
         if statement.runners < _RUNNERS_PER_STATEMENT:
             statement.runners += 1
             task = asyncio.create_task(self._serve(statement))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
-        return await future
+        return waiting.future
 
     async def _serve(self, statement: Statement) -> None:
         try:
@@ -191,34 +216,38 @@ class Database:
                 held = await self._acquire()
                 try:
                     batch = [statement.waiting.popleft() for _ in range(min(_BATCH_AT_MOST, len(statement.waiting)))]
-                    batch = [entry for entry in batch if not entry[1].done()]
+                    batch = [waiting for waiting in batch if not waiting.future.done()]
                     if batch:
                         await self._serve_batch(held, statement, batch)
                 finally:
                     self._release(held)
         except DatabaseError as error:
             while statement.waiting:
-                _fail(statement.waiting.popleft()[1], error)
+                _fail(statement.waiting.popleft().future, error)
         finally:
             statement.runners -= 1
 
-    async def _serve_batch(
-        self, held: _Held, statement: Statement, batch: list[tuple[Sequence[Any], asyncio.Future[bytes | None]]]
-    ) -> None:
+    async def _serve_batch(self, held: _Held, statement: Statement, batch: list[Waiting]) -> None:
         try:
-            self.statements_sent += 1
-            answers = await held.run(statement, [list(column) for column in zip(*(a for a, _ in batch), strict=True)])
+            self.statements_sent += statement is not self._recording
+            columns = [list(column) for column in zip(*(waiting.arguments for waiting in batch), strict=True)]
+            answers = await held.run(statement, columns)
         except Exception as error:  # noqa: BLE001 - whatever it is, every caller of the batch must learn of it
             if len(batch) == 1 or held.connection.is_closed():
-                for _, future in batch:
-                    _fail(future, _translated(error))
+                for waiting in batch:
+                    _fail(waiting.future, _translated(error))
                 return
-            for arguments, future in batch:
-                await self._serve_batch(held, statement, [(arguments, future)])
+            for waiting in batch:
+                await self._serve_batch(held, statement, [waiting])
             return
-        for (_, future), answer in zip(batch, answers, strict=True):
-            if not future.done():
-                future.set_result(answer)
+        for waiting, (body, pack) in zip(batch, answers, strict=True):
+            if waiting.future.done():
+                continue
+            if waiting.record is None:
+                waiting.future.set_result(waiting.body)
+            else:
+                waiting.arguments, waiting.record, waiting.body = waiting.record.of(pack), None, body
+                self._join(self._recording, waiting)
 
     async def _acquire(self) -> _Held:
         while True:
@@ -275,12 +304,12 @@ class _Held:
         self._room = _STATEMENT_BYTES_PER_CONNECTION
         self._serial = 0
 
-    async def run(self, statement: Statement, arguments: Sequence[Any]) -> list[bytes | None]:
+    async def run(self, statement: Statement, arguments: Sequence[Any]) -> list[Answered]:
         """Run on this connection; one cancelled in the middle leaves the connection unfit for use (`busy`)."""
         self.busy = True
         rows = await self._rows(statement, arguments)
         self.busy = False
-        return [row[0] for row in rows]
+        return rows
 
     async def _rows(self, statement: Statement, arguments: Sequence[Any]) -> list[Any]:
         sql = statement.compiled.sql
@@ -293,7 +322,7 @@ class _Held:
                 prepared = await self._prepare(sql)
             else:
                 self._prepared.move_to_end(sql)
-            return list(await prepared.fetch(*arguments))
+            return await prepared.fetch(*arguments)  # type: ignore[no-any-return]
         except asyncpg.InvalidCachedStatementError:
             # A migration changed a table under a held statement: prepare once more.
             self._prepared.pop(sql, None)

@@ -63,7 +63,7 @@ class PageRenderer(Renderer):
             ctes.append(candidates.boundary(query, self.conditions, self.parameters))
             body = f"case when exists (select from b) then {body} end"
         ctes.append(
-            f"d as materialized (select {body} as body, string_agg(p.pack, '') {kept} as pack"
+            f"d as (select {body} as body, string_agg(p.pack, '') {kept} as pack"
             f" from (select {', '.join(inner)} from ({source}) {alias} {' '.join(joins)}) p)"
         )
         return ", ".join(ctes)

@@ -1,4 +1,4 @@
-"""A decided query tree into one SQL statement whose result is the bytes of the answer, audit record included.
+"""A decided query tree into one SQL statement whose result is the bytes of the answer, and what the audit keeps of it.
 
 Rows never reach Python: `row_to_json` over an aliased subselect per object, `json_agg` inside, `string_agg` on top.
 To-one relations are laterals with LIMIT 1 and lists laterals with an ordered, limited inner select, so PostgreSQL can
@@ -14,20 +14,19 @@ from adapters.base import (
     PageQuery,
     SourceQuery,
 )
-from adapters.postgres.formats import identifier
 from adapters.postgres.objects import Renderer
 from adapters.postgres.pages import PageRenderer
 from adapters.postgres.predicates import BatchParameters, Parameters, parameter_type
 from schema.predicate import Ref
 from schema.registry import Registry
 
-AUDIT_COLUMNS = ("request_id", "root", "subject", "document", "revision", "decision")
-_AUDIT = {name: Ref("audit", (name,)) for name in AUDIT_COLUMNS}
-
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """A statement ready to be prepared: `batched` takes arrays, one element a request; else scalars."""
+    """A statement ready to be prepared: `batched` takes arrays, one element a request; else scalars.
+
+    Each row is an answer's bytes and, for the audit, the packed regions and verdicts of the records in it.
+    """
 
     sql: str
     parameters: tuple[Ref, ...]
@@ -44,7 +43,7 @@ def compile_query(query: SourceQuery, registry: Registry) -> Compiled:
 def _compile_page(query: PageQuery, registry: Registry) -> Compiled:
     parameters = _numbered()
     ctes = PageRenderer(registry, parameters).page(query)
-    return _compiled(ctes, parameters, "coalesce(d.pack, '')")
+    return Compiled(f"with {ctes} {_answer('d.body', 'd.pack')} from d", tuple(parameters.refs), batched=False)
 
 
 def _compile_keys(query: KeyQuery, registry: Registry) -> Compiled:
@@ -52,23 +51,19 @@ def _compile_keys(query: KeyQuery, registry: Registry) -> Compiled:
     parameters = _numbered()
     keys, positions = parameters.use(query.keys), parameters.use(query.positions or query.keys)
     inner = Renderer(registry, parameters).one(query.node, "k.key", "k.position::text")
-    ctes = (
-        "d as materialized (select k.ord, l.j::text as body, l.a as pack"
-        f" from unnest({keys}, {positions}) with ordinality k(key, position, ord)"
-        f" left join lateral ({inner}) l on true)"
+    sql = (
+        f"{_RECORD} from unnest({keys}, {positions}) with ordinality k(key, position, ord)"
+        f" left join lateral ({inner}) l on true order by k.ord"
     )
-    return _compiled(ctes, parameters, "coalesce(string_agg(d.pack, ''), '')", " order by d.ord")
+    return Compiled(sql, tuple(parameters.refs), batched=False)
 
 
 def _compile_alone(query: KeyQuery, registry: Registry) -> Compiled:
     """One key of one request."""
     parameters = _numbered()
     inner = Renderer(registry, parameters).one(query.node, parameters.use(query.keys), "''")
-    ctes = (
-        "d as materialized (select l.j::text as body, l.a as pack"
-        f" from (values (0)) z left join lateral ({inner}) l on true)"
-    )
-    return _compiled(ctes, parameters, "coalesce(d.pack, '')")
+    sql = f"{_RECORD} from (values (0)) z left join lateral ({inner}) l on true"
+    return Compiled(sql, tuple(parameters.refs), batched=False)
 
 
 def _compile_batch(query: KeyQuery, registry: Registry) -> Compiled:
@@ -77,14 +72,12 @@ def _compile_batch(query: KeyQuery, registry: Registry) -> Compiled:
     inner = Renderer(registry, parameters).one(query.node, parameters.use(query.keys), "''")
     if parameters.has_lists:
         return _compile_alone(query, registry)
-    kept = ", ".join(f"{parameters.use(_AUDIT[name])} as {identifier(name)}" for name in AUDIT_COLUMNS)
     arrays = ", ".join(f"${i + 1}::{parameter_type(ref)}[]" for i, ref in enumerate(parameters.refs))
     names = ", ".join(f"p{i}" for i in range(len(parameters.refs)))
-    ctes = (
-        f"d as materialized (select b.ord, {kept}, l.j::text as body, l.a as pack"
-        f" from unnest({arrays}) with ordinality b({names}, ord) left join lateral ({inner}) l on true)"
+    sql = (
+        f"{_RECORD} from unnest({arrays}) with ordinality b({names}, ord)"
+        f" left join lateral ({inner}) l on true order by b.ord"
     )
-    sql = _with_records(ctes, ", ".join(AUDIT_COLUMNS), "coalesce(d.pack, '')", " order by d.ord")
     return Compiled(sql, tuple(parameters.refs), batched=True)
 
 
@@ -93,15 +86,8 @@ def _numbered() -> Parameters:
     return parameters
 
 
-def _compiled(ctes: str, parameters: Parameters, rows: str, order: str = "") -> Compiled:
-    values = ", ".join(parameters.use(_AUDIT[name]) for name in AUDIT_COLUMNS)
-    return Compiled(_with_records(ctes, values, rows, order), tuple(parameters.refs), batched=False)
+def _answer(body: str, pack: str) -> str:
+    return f"select convert_to({body}, 'UTF8'), coalesce({pack}, '')"
 
 
-def _with_records(ctes: str, values: str, rows: str, order: str) -> str:
-    """The statement: what it answers from `d`, and the record of it, committed before the answer is fetched."""
-    return (
-        f"with {ctes}, a as (insert into audit.record ({', '.join(AUDIT_COLUMNS)}, rows)"
-        f" select {values}, {rows} from d)"
-        f" select convert_to(d.body, 'UTF8') from d{order}"
-    )
+_RECORD = _answer("l.j::text", "l.a")

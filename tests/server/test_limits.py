@@ -143,7 +143,7 @@ def test_nothing_acceptable(accept):
 
 
 async def hold(gate: Gate, until: asyncio.Event) -> None:
-    async with gate.turn():
+    async with gate:
         await until.wait()
 
 
@@ -156,7 +156,7 @@ async def test_turns_are_bounded_and_a_full_queue_refuses_at_once():
         await asyncio.sleep(0)
         assert (gate.running, gate.waiting) == (2, 1)
         with pytest.raises(TooBusy) as raised:
-            async with gate.turn():
+            async with gate:
                 pass
         assert raised.value.retry_after_s == 10
         done.set()
@@ -168,19 +168,19 @@ async def test_who_waits_too_long_is_refused():
     holder = asyncio.create_task(hold(gate, done))
     await asyncio.sleep(0)
     with pytest.raises(TooBusy) as raised:
-        async with gate.turn():
+        async with gate:
             pass
     assert raised.value.retry_after_s == 1
     done.set()
     await holder
-    async with gate.turn():
+    async with gate:
         assert (gate.running, gate.waiting) == (1, 0)
 
 
 async def test_a_failure_or_a_client_that_leaves_gives_the_turn_back():
     gate, done = Gate(1, 5, 10_000), asyncio.Event()
     with pytest.raises(ValueError, match="x"):
-        async with gate.turn():
+        async with gate:
             raise ValueError("x")
     holder, waiter = asyncio.create_task(hold(gate, done)), asyncio.create_task(hold(gate, done))
     await asyncio.sleep(0)
@@ -190,7 +190,7 @@ async def test_a_failure_or_a_client_that_leaves_gives_the_turn_back():
     holder.cancel()
     await asyncio.gather(holder, waiter, return_exceptions=True)
     assert (gate.running, gate.waiting) == (0, 0)
-    async with gate.turn():
+    async with gate:
         pass
 
 
@@ -199,7 +199,7 @@ async def test_without_a_queue_nobody_waits():
     holder = asyncio.create_task(hold(gate, done))
     await asyncio.sleep(0)
     with pytest.raises(TooBusy):
-        async with gate.turn():
+        async with gate:
             pass
     done.set()
     await holder
