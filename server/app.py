@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import time
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -27,7 +28,7 @@ from server.limits import (
     read_body,
     require_json,
 )
-from server.observe import Event, log
+from server.observe import Event, digest, log, logged
 from server.pages import page_routes
 from server.pipeline import Answer, Question
 from server.service import Service, refusal
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from starlette.types import Lifespan, Receive, Scope, Send
 
     from adapters.base import Source
+    from policy.subject import Subject
     from server.settings import Settings
 
 
@@ -90,19 +92,20 @@ class GraphQLEndpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
-        request_id = secrets.token_hex(8)
-        media = JSON
+        request_id, started = secrets.token_hex(8), time.perf_counter()
+        media, subject = JSON, None
         extra: list[tuple[bytes, bytes]] = []
         try:
             headers = dict(scope["headers"])
             media = negotiate(_text(headers.get(b"accept")))
-            answer = await self._answer(scope, receive, headers, request_id)
+            service, subject = await self._identified(scope)
+            answer = await self._answer(service, subject, scope, receive, headers, request_id)
         except TooBusy as busy:
             answer = refusal(busy, request_id)
             extra.append((b"retry-after", str(busy.retry_after_s).encode()))
         except Exception as error:  # noqa: BLE001 - the rim: everything becomes a catalogue error
             answer = refusal(error, request_id)
-            log(Event.REFUSED, request=request_id, status=answer.status, code=answer.code, ms=0)
+        self._tell(request_id, subject, answer, time.perf_counter() - started)
         if answer.status == 405:
             extra.append((b"allow", b"POST"))
         if answer.status == 401:
@@ -123,7 +126,7 @@ class GraphQLEndpoint:
         )
         await send({"type": "http.response.body", "body": answer.body})
 
-    async def _answer(self, scope: Scope, receive: Receive, headers: Mapping[bytes, bytes], request_id: str) -> Answer:
+    async def _identified(self, scope: Scope) -> tuple[Service, Subject]:
         if self.service is None or self.authenticator is None:
             raise TooBusy(1)
         if scope["method"] != "POST":
@@ -131,13 +134,34 @@ class GraphQLEndpoint:
         subject = await self.authenticator.authenticate(scope["headers"])
         if subject.officer is not None and scope.get("client"):
             subject = replace(subject, officer=replace(subject.officer, address=scope["client"][0]))
+        return self.service, subject
+
+    async def _answer(
+        self, service: Service, subject: Subject, scope: Scope, receive: Receive, headers: Mapping[bytes, bytes],
+        request_id: str,
+    ) -> Answer:  # fmt: skip
         require_json(_text(headers.get(b"content-type")))
         # A turn is taken before the body is read, so slow senders count as requests too.
         async with self._gate:
-            async with asyncio.timeout(self._settings.request_deadline_ms / 1000):
+            until = asyncio.get_running_loop().time() + self._settings.request_deadline_ms / 1000
+            async with asyncio.timeout_at(until):
                 body = await read_body(receive, scope["headers"], self._settings.max_body_bytes)
-            query, variables, operation_name = parse_envelope(body)
-            return await self.service.answer(Question(query, variables, operation_name), subject, request_id)
+                query, variables, operation_name = parse_envelope(body)
+                return await service.answer(Question(query, variables, operation_name), subject, request_id, until)
+
+    def _tell(self, request_id: str, subject: Subject | None, answer: Answer, seconds: float) -> None:
+        if self.service is not None:
+            self.service.metrics.answered(answer.status, answer.code, seconds)
+        if logged(Event.REQUEST):
+            log(
+                Event.REQUEST,
+                request=request_id,
+                subject=digest(subject.id) if subject else None,
+                document=answer.document[:16] or None,
+                status=answer.status,
+                code=answer.code,
+                ms=round(seconds * 1000, 3),
+            )
 
 
 def _text(header: bytes | None) -> str | None:

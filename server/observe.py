@@ -29,7 +29,6 @@ class Event(Enum):
     STARTED = (logging.INFO, ("address", "revision"))
     STOPPED = (logging.INFO, ())
     REQUEST = (logging.INFO, ("request", "subject", "document", "status", "code", "ms"))
-    REFUSED = (logging.INFO, ("request", "status", "code", "ms"))
     FAILED = (logging.ERROR, ("request", "code", "exception"))
     SOURCE_FAILED = (logging.WARNING, ("source", "service", "code", "ms"))
     POLICY_PUBLISHED = (logging.INFO, ("revision", "rules"))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import time
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Self
 
@@ -32,7 +31,7 @@ from resolvers.prepared import PreparedDocuments
 from schema.registry import Registry, load_registry
 from schema.sdl import build_schema
 from server.errors import entry_for, errors_of
-from server.observe import Event, Metrics, digest, log, log_failure, logged
+from server.observe import Event, Metrics, log, log_failure
 from server.pipeline import Answer, Pipeline, Question
 
 if TYPE_CHECKING:
@@ -129,30 +128,19 @@ class Service:
                 await service.database.close()
                 await service._policies.close()
 
-    async def answer(self, question: Question, subject: Subject, request_id: str) -> Answer:
-        """Answer one operation; whatever goes wrong is in the answer, as the error catalogue has it."""
-        started = time.perf_counter()
-        snapshot = self.snapshot
+    async def answer(self, question: Question, subject: Subject, request_id: str, until: float | None = None) -> Answer:
+        """Answer one operation; what goes wrong is in the answer, as the error catalogue has it.
+
+        `until`, in the event loop's time, is when the caller stops waiting.
+        """
         try:
             self._require_audit()
-            answer = await self.pipeline.answer(question, subject, snapshot, request_id)
-        except Exception as error:  # noqa: BLE001 - the one place where everything becomes a catalogue error
+            return await self.pipeline.answer(question, subject, self.snapshot, request_id, until)
+        except Exception as error:  # noqa: BLE001 - everything becomes a catalogue error
             answer = refusal(error, request_id)
             # A refusal is kept with its document: it must not keep this request's frames.
             error.__traceback__ = None
-        spent = time.perf_counter() - started
-        self.metrics.answered(answer.status, answer.code, spent)
-        if logged(Event.REQUEST):
-            log(
-                Event.REQUEST,
-                request=request_id,
-                subject=digest(subject.id),
-                document=answer.document[:16],
-                status=answer.status,
-                code=answer.code,
-                ms=round(spent * 1000, 3),
-            )
-        return answer
+            return answer
 
     def _require_audit(self) -> None:
         if self._audit_broken:
