@@ -203,11 +203,8 @@ CURSOR_SLOT = "c"
 
 
 class AuditRecord(NamedTuple):
-    """What the audit keeps of one root: never a personal value.
-
-    `rows` are the managing regions and verdicts of what was disclosed, packed as the decision's slot table says;
-    `sources` the JSON of who was asked and what came of it.
-    """
+    """What the audit keeps of one root, never a personal value: `rows` are regions and verdicts of what was
+    disclosed, packed by the decision's slot table; `sources` the JSON of who was asked, and what came of it."""
 
     request_id: str
     root: str
@@ -217,10 +214,6 @@ class AuditRecord(NamedTuple):
     decision: str
     rows: str = ""
     sources: str = ""
-
-    def of(self, rows: str) -> AuditRecord:
-        """The same with what was disclosed."""
-        return AuditRecord(*self[:6], rows)
 
 
 @dataclass(frozen=True, slots=True)

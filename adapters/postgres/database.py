@@ -134,7 +134,7 @@ class Database:
         if statement.compiled.batched:
             return (await self._join(statement, Waiting(arguments, self._future(), record)),)
         rows = await self._execute(statement, arguments)
-        await self.record(record.of("".join([pack for _, pack in rows])))
+        await self.record(record._replace(rows="".join([pack for _, pack in rows])))
         return [body for body, _ in rows]
 
     async def record(self, record: AuditRecord) -> None:
@@ -246,7 +246,7 @@ class Database:
             if waiting.record is None:
                 waiting.future.set_result(waiting.body)
             else:
-                waiting.arguments, waiting.record, waiting.body = waiting.record.of(pack), None, body
+                waiting.arguments, waiting.record, waiting.body = waiting.record._replace(rows=pack), None, body
                 self._join(self._recording, waiting)
 
     async def _acquire(self) -> _Held:

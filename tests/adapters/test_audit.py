@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 
 Connection = asyncpg.Connection
 MIGRATION = files("adapters.postgres") / "migrations" / "0001_foundation.sql"
-
 SLOTS = [
     {"letter": "A", "type": "Project", "root": "projects", "verdicts": [], "chars": 0},
     {"letter": "B", "type": "Person", "root": "projects", "verdicts": list("pqrstuv"), "chars": 2},
 ]
 BODY = json.dumps({"slots": SLOTS})
+STORED = ("INSERT INTO audit.decision VALUES ($1, $2) ON CONFLICT DO NOTHING", audit_verifier.decision_hash(BODY), BODY)
 PACK = "A420100B42010011A000000"
 COLUMNS = ", ".join(audit.RECORD_COLUMNS)
 INSERT = f"""INSERT INTO audit.record ({COLUMNS}) VALUES ($1, 'project', '{{"id":"u1"}}', 'd', 'r', $2, $3, '')"""
@@ -76,13 +76,6 @@ class Trail(NamedTuple):
         return {(finding.kind, finding.seal) for finding in (await self.verified()).findings}
 
 
-async def decided(connection: Connection) -> str:
-    """Store the decision, whoever stored it first; its hash."""
-    name = audit_verifier.decision_hash(BODY)
-    await connection.execute("INSERT INTO audit.decision VALUES ($1, $2) ON CONFLICT DO NOTHING", name, BODY)
-    return name
-
-
 @pytest.fixture
 async def trail(server: EmbeddedPostgres, tmp_path: Path) -> AsyncIterator[Trail]:
     dsn = server.dsn.replace("/postgres?", f"/audit_{(number := next(numbers))}?")
@@ -91,7 +84,8 @@ async def trail(server: EmbeddedPostgres, tmp_path: Path) -> AsyncIterator[Trail
     await connection.close()
     owner = await asyncpg.connect(dsn)
     await owner.execute(MIGRATION.read_text())
-    yield Trail(dsn, owner, tmp_path / "heads.jsonl", await decided(owner))
+    await owner.execute(*STORED)
+    yield Trail(dsn, owner, tmp_path / "heads.jsonl", STORED[1])
     await owner.close()
 
 
@@ -122,7 +116,7 @@ async def test_roles_add_and_change_nothing(trail: Trail) -> None:
     """Readers add records and decisions, unread and without choosing number, transaction or time; the sealer seals."""
     reader, sealer = await act_as(trail, "zlaq_read"), await act_as(trail, "zlaq_seal")
     await trail.write(connection=reader)
-    assert await decided(reader) == trail.decision
+    await reader.execute(*STORED)
     for connection, statements in ((reader, READER_MAY_NOT), (sealer, SEALER_MAY_NOT)):
         for statement in statements.replace("\n", ";").split(";"):
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
@@ -190,10 +184,8 @@ async def test_every_record_is_sealed_once_under_concurrent_writers(trail: Trail
 async def test_the_sealer_reads_by_index(trail: Trail) -> None:
     """However long the trail is."""
     await trail.owner.execute("SET enable_seqscan = off")
-    query = (
-        audit._after(audit._DIGESTS, None, audit._ENDED.replace("$3", "10"))[0].replace("$1", "'0'").replace("$2", "0")
-    )
-
+    query = audit._after(audit._DIGESTS, None, audit._ENDED)[0]
+    query = query.replace("$1", "'0'").replace("$2", "0").replace("$3", "10")
     assert "Sort" not in str(await trail.owner.fetch(f"EXPLAIN {query}"))
 
 
