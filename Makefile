@@ -5,42 +5,46 @@ SHELL := /bin/bash
 PYTHON ?= $(shell command -v python3.11 || command -v python3 || echo python3)
 UV_VERSION := 0.13.8
 LOCKS := requirements/build.txt requirements/dev.txt
-BIN := .venv/bin
+VENV := .venv
+BIN := $(VENV)/bin
 
-.PHONY: help up test check schema prove lock clean
+.PHONY: help up test matrix check schema prove lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-up: .venv/ready ## start everything with demo data; Ctrl-C stops it all
+up: $(VENV)/ready ## start everything with demo data; Ctrl-C stops it all
 	@exec $(BIN)/zlaq up
 
-test: .venv/ready ## run the tests
+test: $(VENV)/ready ## run the tests
 	@$(BIN)/pytest
 
-prove: .venv/ready ## run the long proofs
+matrix: $(VENV)/ready ## run the tests on Python 3.12 and 3.13 and on PostgreSQL 15
+	@$(BIN)/python -m tests.matrix
+
+prove: $(VENV)/ready ## run the long proofs
 	@$(BIN)/pytest -m prove -rP
 
-check: .venv/ready ## formatting, lint, types, import arrows, schema.graphql
+check: $(VENV)/ready ## formatting, lint, types, import arrows, schema.graphql
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/zlaq schema --check
 
-schema: .venv/ready ## write schema.graphql anew
+schema: $(VENV)/ready ## write schema.graphql anew
 	@$(BIN)/zlaq schema > .schema.graphql.new && mv .schema.graphql.new schema.graphql
 
 # The stamp is the last step, so an interrupted installation starts again from nothing.
-.venv/ready: pyproject.toml $(LOCKS)
+$(VENV)/ready: pyproject.toml $(LOCKS)
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null \
 		|| { echo "zlaq needs Python 3.11, 3.12 or 3.13, found: $$($(PYTHON) --version 2>&1)." \
 			"On Debian 12: apt-get install python3.11 python3.11-venv. Or: make PYTHON=/path/to/python3" >&2; exit 1; }
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null \
 		|| { package=$$($(PYTHON) -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])'); \
 			echo "$(PYTHON) cannot create virtual environments. On Debian and Ubuntu: apt-get install $$package" >&2; exit 1; }
-	@rm -rf .venv
-	$(PYTHON) -m venv .venv
+	@rm -rf $(VENV)
+	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --require-hashes $(LOCKS:%=-r %)
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
@@ -62,5 +66,5 @@ lock: ## resolve all dependencies anew and write requirements/*.txt
 
 clean: ## remove what these targets made, the demo's database included
 	@if [ -x $(BIN)/python ]; then $(BIN)/python -c 'from demo.embedded import destroy_all; destroy_all()'; fi
-	rm -rf .venv dist .mypy_cache .ruff_cache .import_linter_cache .pytest_cache .hypothesis .schema.graphql.new
+	rm -rf .venv .matrix dist .mypy_cache .ruff_cache .import_linter_cache .pytest_cache .hypothesis .schema.graphql.new
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

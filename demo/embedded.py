@@ -48,10 +48,23 @@ class EmbeddedPostgres:
     An ordinary user's data lie in `root`, or else below ~/.local/state/zlaq. Root cannot run PostgreSQL, and the system
     user that does so instead cannot enter private folders; so root's data lie below /var/lib/zlaq, and `root` only
     tells equal names apart.
+
+    ZLAQ_PG_BIN names the folder of another installation's programs. Its major version then ends the name of the data,
+    for versions do not read each other's; `version` says which data are meant whatever that variable holds. Raises
+    `PostgresUnavailable` if there are no such programs.
     """
 
-    def __init__(self, name: str, *, root: Path | None = None, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        *,
+        root: Path | None = None,
+        settings: Mapping[str, str] | None = None,
+        version: str | None = None,
+    ) -> None:
         home = (root or Path(__file__).parent.parent).resolve()
+        if version := _chosen_version() if version is None else version:
+            name = f"{name}-{version}"
         place, short = (hashlib.sha256(os.fsencode(path)).hexdigest()[:12] for path in (home, home / name))
         self._system = os.geteuid() == 0
         base = STATE / place if self._system else home if root else Path.home() / ".local/state/zlaq" / place
@@ -209,9 +222,9 @@ class EmbeddedPostgres:
 
 
 def destroy_all() -> None:
-    """Remove every database of this checkout."""
-    for directory in EmbeddedPostgres("any").data_directory.parent.glob("*/"):
-        EmbeddedPostgres(directory.name).destroy()
+    """Remove every database of this checkout, whatever version it is of."""
+    for directory in EmbeddedPostgres("any", version="").data_directory.parent.glob("*/"):
+        EmbeddedPostgres(directory.name, version="").destroy()
 
 
 def _make_directory(path: Path, uid: int, mode: int) -> None:
@@ -234,6 +247,18 @@ def _server_user() -> pwd.struct_passwd:
         useradd = "/usr/sbin/useradd --system --user-group --no-create-home --shell /usr/sbin/nologin zlaq"
         subprocess.run(useradd.split(), check=True)
         return pwd.getpwnam("zlaq")
+
+
+def _chosen_version() -> str:
+    """The major version of the programs in ZLAQ_PG_BIN; "" if that is not set."""
+    if not (chosen := os.environ.get("ZLAQ_PG_BIN")):
+        return ""
+    try:
+        printed = subprocess.check_output([Path(chosen, "postgres"), "--version"], env=ENVIRONMENT, text=True)
+    except OSError as failed:
+        raise PostgresUnavailable(f"ZLAQ_PG_BIN must be a folder with PostgreSQL's programs: {failed}") from None
+    # As in "postgres (PostgreSQL) 15.14 (Debian 15.14-0+deb12u1)".
+    return printed.split()[2].partition(".")[0]
 
 
 def _binaries(*, copied: bool) -> Path:

@@ -47,9 +47,12 @@ def up(scale: float, root: Path | None) -> None:
 
     The data survive. ZLAQ_DATABASE_URL uses a PostgreSQL that runs already, ZLAQ_PORT another port.
     """
+    try:
+        database = EmbeddedPostgres("demo", root=root)
+    except PostgresUnavailable as unavailable:
+        raise click.ClickException(str(unavailable)) from unavailable
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
-    database = EmbeddedPostgres("demo", root=root)
     state = database.data_directory.parent / "demo-state"
     # A terminal that has read the environment file names the demo's own database and sources, as if it had not.
     own = os.environ.get("ZLAQ_DATABASE_URL", database.dsn) == database.dsn

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import platform
 from typing import TYPE_CHECKING, Any
 
+import asyncpg
 import hypothesis
 import orjson
 import pytest
@@ -20,7 +22,7 @@ from server.service import Service
 from server.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
     from pathlib import Path
 
 hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None)
@@ -38,9 +40,13 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostg
 
 
 @pytest.fixture(scope="session")
-async def database(postgres: EmbeddedPostgres) -> str:
+async def database(postgres: EmbeddedPostgres, record_testsuite_property: Callable[[str, object], None]) -> str:
     """Address of a database with the miniature seed and the default policy."""
     dsn = postgres.dsn
+    connection = await asyncpg.connect(dsn)
+    record_testsuite_property("postgresql", await connection.fetchval("SHOW server_version"))
+    record_testsuite_property("python", platform.python_version())
+    await connection.close()
     await migrate(dsn)
     await load(dsn, 0.001)
     await publish(dsn, load_default())

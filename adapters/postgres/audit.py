@@ -364,7 +364,8 @@ WITH relation AS (
     WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')
 ), granted AS (
     SELECT schema, name, '' AS col, p AS privilege FROM relation,
-        unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'REFERENCES', 'TRIGGER', 'MAINTAIN']) p
+        unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'REFERENCES', 'TRIGGER',
+            CASE WHEN current_setting('server_version_num')::int >= 170000 THEN 'MAINTAIN' END]) p
     WHERE has_table_privilege(oid, p)
     UNION ALL
     SELECT schema, name, attname::text, p FROM relation JOIN pg_attribute ON attrelid = oid AND attnum > 0

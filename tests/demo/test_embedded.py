@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import asyncpg
 import pytest
 
-from demo.embedded import EmbeddedPostgres, processes
+from demo.embedded import EmbeddedPostgres, PostgresUnavailable, processes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,6 +47,11 @@ async def execute(dsn: str, *statements: str) -> object:
         return await connection.fetchval(statements[-1])
     finally:
         await connection.close()
+
+
+def programs(server: EmbeddedPostgres) -> Path:
+    """The folder of what a running server was started from."""
+    return Path(f"/proc/{server.pid}/exe").resolve().parent
 
 
 def alive(pid: int) -> bool:
@@ -125,6 +130,29 @@ def test_a_second_server_on_the_same_data_is_refused(server: EmbeddedPostgres, t
         EmbeddedPostgres("test", root=tmp_path, settings=SMALL).start()
 
     assert server.pid is not None
+
+
+async def test_another_installation_has_data_of_its_own(
+    server: EmbeddedPostgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ZLAQ_PG_BIN names its programs; it serves beside the other one, in data named by its major version."""
+    server.start()
+    monkeypatch.delenv("ZLAQ_PG_BIN", raising=False)
+    plain = EmbeddedPostgres("test", root=tmp_path, settings=SMALL)
+    monkeypatch.setenv("ZLAQ_PG_BIN", str(programs(server)))
+    other = EmbeddedPostgres("test-of", root=tmp_path, settings=SMALL)
+    try:
+        version = await execute(other.start(), "SELECT current_setting('server_version_num')::int / 10000")
+
+        assert (plain.data_directory.name, other.data_directory.name) == ("test", f"test-of-{version}")
+        assert (other.data_directory / "PG_VERSION").read_text() == f"{version}\n"
+        assert await execute(server.dsn, "SELECT 1") == 1
+    finally:
+        other.destroy()
+
+    monkeypatch.setenv("ZLAQ_PG_BIN", str(tmp_path))
+    with pytest.raises(PostgresUnavailable, match="must be a folder with PostgreSQL's programs"):
+        EmbeddedPostgres("test", root=tmp_path)
 
 
 def test_death_of_the_starter_stops_the_server(tmp_path: Path) -> None:

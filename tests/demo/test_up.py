@@ -18,6 +18,7 @@ import pytest
 
 from demo.embedded import EmbeddedPostgres
 from demo.seed import wellknown
+from server.settings import ELSEWHERE, PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,8 +37,8 @@ class Demo:
         self.root = root
         self.database = EmbeddedPostgres("demo", root=root)
         self.state = self.database.data_directory.parent / "demo-state"
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("ZLAQ_")}
-        self.environment = inherited | {"ZLAQ_PORT": str(self.port), "PYTHONPATH": str(CHECKOUT)}
+        kept = {n: v for n, v in os.environ.items() if n in ELSEWHERE or not n.startswith(PREFIX)}
+        self.environment = kept | {"ZLAQ_PORT": str(self.port), "PYTHONPATH": str(CHECKOUT)}
 
     def command(self, program: str, *arguments: str) -> list[str]:
         return [sys.executable, "-c", program, *arguments]
