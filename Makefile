@@ -8,7 +8,7 @@ LOCKS := requirements/build.txt requirements/dev.txt
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help up test matrix check schema prove lock clean
+.PHONY: help up test matrix check schema docs prove bench lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,6 +25,10 @@ matrix: $(VENV)/ready ## run the tests on Python 3.12 and 3.13 and on PostgreSQL
 prove: $(VENV)/ready ## run the long proofs
 	@$(BIN)/pytest -m prove -rP
 
+# The peers need npm, which brings its own Node 22; the load comes from wrk.
+bench: $(VENV)/ready ## measure against floors and peers; ARGS="--help" lists options
+	@$(BIN)/python -m bench $(ARGS)
+
 check: $(VENV)/ready ## formatting, lint, types, import arrows, schema.graphql
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
@@ -34,6 +38,10 @@ check: $(VENV)/ready ## formatting, lint, types, import arrows, schema.graphql
 
 schema: $(VENV)/ready ## write schema.graphql anew
 	@$(BIN)/zlaq schema > .schema.graphql.new && mv .schema.graphql.new schema.graphql
+
+docs: $(VENV)/ready ## write anew what the docs derive: the error catalogue, the lines of the way of a request
+	@$(BIN)/python -m server.errors > .errors.md.new && mv .errors.md.new docs/errors.md
+	@$(BIN)/python tests/docs/way.py
 
 # The stamp is the last step, so an interrupted installation starts again from nothing.
 $(VENV)/ready: pyproject.toml $(LOCKS)
@@ -66,5 +74,5 @@ lock: ## resolve all dependencies anew and write requirements/*.txt
 
 clean: ## remove what these targets made, the demo's database included
 	@if [ -x $(BIN)/python ]; then $(BIN)/python -c 'from demo.embedded import destroy_all; destroy_all()'; fi
-	rm -rf .venv .matrix dist .mypy_cache .ruff_cache .import_linter_cache .pytest_cache .hypothesis .schema.graphql.new
+	rm -rf .venv .matrix dist .mypy_cache .ruff_cache .import_linter_cache .pytest_cache .hypothesis .schema.graphql.new .errors.md.new
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
