@@ -1,0 +1,1 @@
+"""Measurements: `python -m bench` compares, `python -m bench.fanout` measures fan-out to many sources."""
