@@ -152,7 +152,7 @@ def _representatives(code: str, nodes: tuple[str, ...]) -> Iterator[Row]:
     yield Row(manage=code, site=code)
     yield Row(manage=below, site=below)
     for node in nodes:
-        if node != code and node.startswith(prefix(code)):
+        if node.startswith(prefix(code)):
             yield Row(manage=node, site=node)
             yield Row(manage=_below(node), site=_below(node))
             yield Row(manage=below, site=node)

@@ -13,7 +13,7 @@ from policy.subject import Level
 from policy.sync import stale, unopened
 from schema.codes import CODE_LISTS
 from schema.declare import Sharing
-from schema.regions import MINISTRY, UNRESOLVED, load_regions
+from schema.regions import UNRESOLVED, load_regions
 from schema.registry import Registry
 
 RULES_AT_MOST: Final = 2000
@@ -127,7 +127,7 @@ class _Words:
         if (rule.rel == "in") != (rule.scope != "-"):
             yield "a scope belongs to the relation `in`, and only to it"
         for code in rule.scope.split("|") if rule.scope != "-" else ():
-            if code == UNRESOLVED or (code != MINISTRY and not load_regions().is_node(code)):
+            if code == UNRESOLVED or not load_regions().is_node(code):
                 yield f"{code} is no node of the supervision tree"
 
 
@@ -156,7 +156,7 @@ def _kind_refusals(revision: Revision) -> Iterator[tuple[str, str]]:
 
 def _above(kind: str, parents: Mapping[str, set[str]]) -> set[str]:
     found: set[str] = set()
-    waiting = list(parents.get(kind, ()))
+    waiting = list(parents[kind])
     while waiting:
         parent = waiting.pop()
         if parent not in found:
@@ -200,7 +200,8 @@ def _shadows(rules: Iterable[Rule], above: Mapping[str, set[str]]) -> Iterator[t
                 continue
             if other.eft == rule.eft:
                 yield rule.id, f"adds nothing to {other.id}"
-            elif other.eft == "deny":
+            else:
+                # Where one covers another of another effect, it is a denial.
                 yield rule.id, f"is always overridden by {other.id}"
 
 

@@ -205,7 +205,7 @@ def _base(atom: Atom) -> str:
     if isinstance(atom, Some):
         return f"some {atom.relation}"
     attr = atom.attr
-    return attr[:-1] if attr[:-1] in PREFIXED and attr[-1] in "24" else attr
+    return attr[:-1] if attr[:-1] in PREFIXED else attr
 
 
 Column = tuple[tuple[Atom, ...], tuple[tuple[bool, ...], ...]]
@@ -237,7 +237,7 @@ def _representatives(base: str, atoms: tuple[Atom, ...]) -> Sequence[Any] | None
         return None if ordered or not kinds <= {str} else sorted(_codes({str(value) for value in constants}))
     if kinds <= {str}:
         # The text after t is t with a zero character: nothing lies between the two.
-        return [*missing, "", "\0", *constants, *(str(value) + "\0" for value in constants)]
+        return [*missing, "", *constants, *(str(value) + "\0" for value in constants)]
     if kinds == {bool}:
         return [*missing, False, True]
     if kinds <= {int, Decimal}:
@@ -393,7 +393,5 @@ def _size(predicate: Predicate) -> int:
     match predicate:
         case And(operands) | Or(operands):
             return 1 + sum(_size(p) for p in operands)
-        case Not(operand):
-            return _size(operand)
         case _:
             return 1

@@ -7,10 +7,11 @@ from dataclasses import replace
 import pytest
 
 from policy.compile import PolicyRefused
-from policy.decide import CLOSED, END_OF_TIME, Decision, Snapshot, build_snapshot
+from policy.decide import CLOSED, DECISIONS_AT_MOST, END_OF_TIME, Decision, Snapshot, Verdict, build_snapshot
 from policy.revision import Revision, Rule, load_default
 from policy.row import Row
 from policy.subject import PUBLIC_SUBJECT, Country, Level, NoTerritory, Subject, territory_of
+from schema.officer import Officer
 from schema.predicate import ALWAYS, NEVER, Eq, Not
 from tests.policy.cells import objects, registry
 
@@ -96,7 +97,7 @@ def test_verdicts_suppose_the_row():
 def test_the_key_and_the_id_carry_the_verdict_of_the_row():
     project = registry().entity("Project")
     seen = snapshot_of(RULE).decide(PROVINCE, 0)
-    assert seen.field(project, project.key).provable_clear
+    assert seen.field(project, project.key) == Verdict(ALWAYS, ALWAYS, ("R0",))
     hidden = snapshot_of(replace(RULE, level="COUNTY")).decide(PROVINCE, 0)
     assert hidden.field(project, project.key) == CLOSED
 
@@ -134,9 +135,15 @@ def test_windows_are_half_open_and_split_time():
 
 def test_equal_rights_share_one_decision():
     snapshot = snapshot_of(RULE)
-    other = replace(PROVINCE, id="someone else")
+    other = replace(PROVINCE, id="someone else", officer=Officer("110101199003070000", "张三", "住建局"))
     assert snapshot.decide(PROVINCE, 0) is snapshot.decide(other, 5)
     assert snapshot.decide(PROVINCE, 0) is not snapshot.decide(replace(other, case_no="C1"), 5)
+
+
+def test_a_shared_decision_knows_nobody():
+    known = replace(PROVINCE, officer=Officer("110101199003070000", "张三", "住建局"))
+    shared = snapshot_of(RULE).decide(known, 0)._rights.parts["r_sub"]
+    assert (shared.id, shared.officer, shared.dept) == ("", None, PROVINCE.dept)
 
 
 def test_a_decision_names_its_revision_and_interval():
@@ -166,3 +173,82 @@ def test_without_territory_no_territorial_relation_holds():
     subject = Subject("e", Level.ENTERPRISE, "ENTERPRISE", NoTerritory(), enterprise="E1", case_no="C1")
     decision = snapshot_of(*(replace(RULE, rel=rel) for rel in parts)).decide(subject, 0)
     assert {verdict.clear for verdict in verdicts(decision)} == {NEVER}
+
+
+CITY = Subject("c", Level.CITY, "HOUSING", territory_of(["420100"]), dept="JS420100-1")
+SEEN_FROM_A_CITY = {"sup", "other", "own", "sub", "located"}
+"""Relations that records of the province may have to the city below it."""
+
+
+def covered(subject: Subject, codes: tuple[str, ...], relations: set[str]) -> bool:
+    decision = snapshot_of(*(replace(RULE, rel=rel) for rel in sorted(relations))).decide(subject, 0)
+    return decision.covered("Project.name", "clear", codes)
+
+
+@pytest.mark.parametrize("missing", sorted(SEEN_FROM_A_CITY))
+def test_a_source_above_is_covered_only_if_every_relation_is_open(missing):
+    assert covered(CITY, ("420000",), SEEN_FROM_A_CITY)
+    assert not covered(CITY, ("420000",), SEEN_FROM_A_CITY - {missing})
+
+
+def test_a_source_is_covered_in_all_its_regions_or_not_at_all():
+    assert covered(CITY, ("420100",), {"own", "sub"})
+    assert covered(CITY, ("420102",), {"sub"})
+    assert covered(replace(CITY, territory=territory_of(["420102"])), ("420102",), {"own"})
+    assert covered(CITY, ("430000", "440000"), {"other"})
+    assert not covered(CITY, ("430000", "420100"), {"other"})
+    assert not covered(CITY, (), SEEN_FROM_A_CITY)
+    assert covered(PUBLIC_SUBJECT, ("430000",), {"any"})
+
+
+def test_what_only_its_owner_or_holder_could_open_is_not_covered():
+    assert not covered(replace(CITY, enterprise="-", person="-"), ("430000",), {"owner", "holder"})
+
+
+def test_decisions_least_recently_asked_for_are_forgotten():
+    snapshot = snapshot_of(RULE)
+    kept, forgotten = snapshot.decide(CITY, 0), snapshot.decide(PROVINCE, 0)
+    for n in range(DECISIONS_AT_MOST - 2):
+        snapshot.decide(replace(CITY, dept=f"D{n}"), 0)
+    assert snapshot.decide(CITY, 0) is kept
+    snapshot.decide(replace(CITY, dept="one too many"), 0)
+    assert snapshot.decide(CITY, 0) is kept
+    assert snapshot.decide(PROVINCE, 0) is not forgotten
+
+
+def test_boundaries_are_in_order_of_time():
+    times = (1 << 40, 77, 5_000_000, 12_345, 8, 1)
+    snapshot = snapshot_of(*(replace(RULE, valid_from=str(time)) for time in times), replace(RULE, valid_to="100"))
+    assert snapshot.boundaries == (0, *sorted((*times, 100)))
+    assert snapshot.interval(90) == (77, 100)
+
+
+def test_time_ends_after_every_window():
+    snapshot = snapshot_of(replace(RULE, valid_to="9" * 15))
+    assert snapshot.interval(END_OF_TIME - 1) == (END_OF_TIME - 1, END_OF_TIME)
+    with pytest.raises(ValueError, match="UTC seconds"):
+        snapshot.interval(END_OF_TIME)
+
+
+def test_a_verdict_is_printed_with_its_rules():
+    assert str(CLOSED) == "clear never; masked never; rules none"
+    assert str(Verdict(NEVER, ALWAYS, ("R1", "R2"))) == "clear never; masked always; rules R1, R2"
+
+
+def test_a_snapshot_holds_its_revision_and_its_schema():
+    snapshot = snapshot_of(RULE)
+    assert (snapshot.revision.rules, snapshot.registry) == ((replace(RULE, id="R0"),), registry())
+
+
+def test_everything_refused_is_named_at_once():
+    with pytest.raises(PolicyRefused) as caught:
+        snapshot_of(replace(RULE, rel="near"), replace(RULE, act="read"))
+    assert str(caught.value) == "R0: unknown relation near; R1: the act read is neither clear nor mask"
+
+
+def test_the_ids_of_a_decision_s_rules_are_sorted():
+    masked = [replace(RULE, act="mask", smin=str(n)) for n in range(9)]
+    decision = snapshot_of(*masked, RULE, replace(RULE, rel="unknown")).decide(PROVINCE, 0)
+    rules = decision.part(registry().entity("Project"), "Project.name").rules
+    assert len(rules) > 9
+    assert list(rules) == sorted(set(rules))

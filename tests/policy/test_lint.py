@@ -83,6 +83,8 @@ OTHERWISE_REFUSED = {
     "kind that counts as itself": (
         revision_of(RULE, kinds=(("FIRE", "HR"), ("HR", "FIRE"))), "kinds.csv", "counts as itself",
     ),
+    "kind that is no word": (revision_of(RULE, kinds=(("A-B", "HOUSING"),)), "kinds.csv", "A-B or HOUSING is no word"),
+    "parent that is no word": (revision_of(RULE, kinds=(("FIRE", "9"),)), "kinds.csv", "FIRE or 9 is no word"),
     "kind unknown": (revision_of(RULE, kinds=(("ARMY", "HOUSING"),)), "kinds.csv", "unknown kind ARMY"),
 }  # fmt: skip
 
@@ -91,6 +93,43 @@ OTHERWISE_REFUSED = {
 def test_refused_as_a_whole(case):
     revision, rule, text = OTHERWISE_REFUSED[case]
     assert any(f.rule == rule and text in f.text and f.severity is Severity.REFUSED for f in lint(revision, registry()))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"obj": "Project.__row__", "act": "mask", "eft": "deny"},
+        {"obj": "Project.__row__"},
+        {"obj": "Project.name", "act": "mask"},
+        {"obj": "Region.name"},
+        {"obj": "RESTRICTED", "rel": "in", "scope": "000000", "eft": "deny"},
+        {"rel": "in", "scope": "420000|420100"},
+        {"valid_from": "100"},
+        {"valid_to": "100"},
+        {"valid_from": "100", "valid_to": "101"},
+        {"smin": "5", "smax": "5"},
+        {"kind": "RELATED"},
+        {"kind": "ENTERPRISE"},
+        {"kind": "PERSON"},
+        {"kind": "PUBLIC"},
+        {"level": "COUNTY"},
+        {"system": "SAFETY"},
+    ],
+)
+def test_what_a_rule_may_say(changes):
+    revision = revision_of(replace(RULE, **{"role": "x", **changes}))
+    assert [f for f in lint(revision, registry()) if f.severity is Severity.REFUSED] == []
+
+
+def test_as_many_rules_as_there_may_be_are_not_too_many():
+    most = [replace(RULE, id=f"R{i}", dept=f"D{i}") for i in range(RULES_AT_MOST)]
+    # With one that is refused for another reason, none is compared with its neighbours.
+    most[0] = replace(RULE, id="BAD", rel="near")
+    assert [finding.rule for finding in lint(revision_of(*most), registry())] == ["BAD"]
+
+
+def test_severities_are_written_out():
+    assert [str(severity) for severity in Severity] == ["refused", "warning"]
 
 
 def test_a_governed_entity_without_managing_region_is_refused():
@@ -132,6 +171,13 @@ def test_a_declared_field_without_class_is_remarked_and_stays_closed():
     assert [f.rule for f in lint(revision, registry()) if "closed" in f.text] == ["Project.name"]
     assert unopened(revision, registry()) == ("Project.name",)
     assert with_proposals(revision, registry()).classes["Project.name"] == "PUBLIC"
+
+
+def test_differences_are_sorted():
+    gone = {f"Project.gone{n}": "PUBLIC" for n in range(30)}
+    revision = revision_of(RULE, classes=gone)
+    assert unopened(revision, registry()) == tuple(sorted(registry().proposals()))
+    assert stale(revision, registry()) == tuple(sorted(gone))
 
 
 def test_synchronising_keeps_what_the_revision_decided_and_drops_what_is_gone():
