@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     import casbin
 
     from policy.decide import Snapshot
-    from policy.row import Row
     from policy.subject import Subject
     from schema.registry import Entity, Field, Registry
     from tests.reference_rows import Record, Tables
@@ -42,13 +41,19 @@ class Oracle:
     cells: int = 0
     anyone: bool = False
     """Whether it speaks for someone to whom nothing is closed."""
-    _known: dict[tuple[Any, str, Row], bool] = field(default_factory=dict)
+    _known: dict[tuple[Any, str, int], bool] = field(default_factory=dict)
     _alike: dict[str, Any] = field(default_factory=dict)
+    _shown: dict[str, list[Record]] = field(default_factory=dict)
+    _linked: dict[tuple[str, str, int], list[Record]] = field(default_factory=dict)
+    _sorted: dict[str, bool] = field(default_factory=dict)
 
     def allowed(self, obj: str, act: str, row: Record) -> bool:
-        key = (self.alike(obj), act, row["@"])
+        key = (obj, act, row["#"])
         if key not in self._known:
-            self._known[key] = self.snapshot.enforcer.enforce(self.subject, obj, act, row["@"], self.now)
+            alike = (self.alike(obj), act, row["#"])
+            if alike not in self._known:
+                self._known[alike] = self.snapshot.enforcer.enforce(self.subject, obj, act, row["@"], self.now)
+            self._known[key] = self._known[alike]
         return self._known[key]
 
     def alike(self, obj: str) -> Any:
@@ -73,8 +78,21 @@ class Oracle:
     def visible(self, entity: Entity, rows: list[Record]) -> list[Record]:
         return [row for row in rows if self.allowed(entity.row, "clear", row)]
 
+    def shown(self, entity: Entity) -> list[Record]:
+        """All rows that may be shown."""
+        if entity.name not in self._shown:
+            self._shown[entity.name] = self.visible(entity, self.tables.rows[entity.name])
+        return self._shown[entity.name]
+
     def linked(self, entity: Entity, link: Field, row: Record) -> list[Record]:
         """The rows at the other end that may be shown: visible, and so is the attribute that links them."""
+        # The tables keep their rows, so a row is known by its address.
+        key = (entity.name, link.name, id(row))
+        if key not in self._linked:
+            self._linked[key] = self._follow(entity, link, row)
+        return self._linked[key]
+
+    def _follow(self, entity: Entity, link: Field, row: Record) -> list[Record]:
         target, by, listed = self._ends(entity, link)
         if listed:
             children = self.tables.where(target, by, row[entity.key.attribute.column])
@@ -105,11 +123,13 @@ class Oracle:
     def may_order(self, entity: Entity, attribute: Field) -> bool:
         if self.anyone or attribute.name == entity.key.name:
             return True
-        provable = self.snapshot.decide(self.subject, self.now).field(entity, attribute).provable_clear
-        if provable:
-            shown = self.visible(entity, self.tables.rows[entity.name])
-            assert all(self.clear(entity, attribute, row) for row in shown), f"{attribute.coordinate} is not clear"
-        return provable
+        if attribute.coordinate not in self._sorted:
+            provable = self.snapshot.decide(self.subject, self.now).field(entity, attribute).provable_clear
+            if provable:
+                clear = all(self.clear(entity, attribute, row) for row in self.shown(entity))
+                assert clear, f"{attribute.coordinate} is not clear"
+            self._sorted[attribute.coordinate] = provable
+        return self._sorted[attribute.coordinate]
 
     def _ends(self, entity: Entity, link: Field) -> tuple[Entity, Field, bool]:
         """The target, the attribute that links (the target's, if there are many), and whether there are many."""

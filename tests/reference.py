@@ -108,8 +108,7 @@ class Reference:
             return {"totalCount": 1, "pageInfo": info, "nodes": [item], "edges": [{"cursor": "", "node": item}]}
         if oracle.never_visible(entity):
             return None
-        shown = oracle.visible(entity, oracle.tables.rows[entity.name])
-        found = ordered(satisfying(oracle, entity, where, shown), terms)
+        found = ordered(satisfying(oracle, entity, where, oracle.shown(entity)), terms)
         walk = (entity.name, *(f"{'-' if descending else ''}{f.name}" for f, descending in terms))
         border = None if paging.cursor is None else bordering(oracle, entity, paging.cursor, walk, self.issued)
         rows, after, before = paging.cut(found, terms, border)

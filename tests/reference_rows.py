@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from datetime import date, datetime
 from decimal import Decimal
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
@@ -19,7 +20,7 @@ Record = dict[str, Any]
 
 
 class Tables:
-    """The rows by entity; the policy's view of a row stands in it as "@"."""
+    """The rows by entity; the policy's view of a row stands in it as "@", and equal views have one number, "#"."""
 
     def __init__(self, rows: dict[str, list[Record]]) -> None:
         self.rows = rows
@@ -28,12 +29,14 @@ class Tables:
     @classmethod
     async def read(cls, dsn: str, registry: Registry) -> Tables:
         connection = await asyncpg.connect(dsn)
-        rows = {}
+        rows, numbers = {}, defaultdict[Row, int](count().__next__)
         for entity in registry.entities.values():
-            found = [dict(r) for r in await connection.fetch(f"select * from zlaq.{entity.table}")]
+            statement = f"select * from zlaq.{entity.table} order by {entity.key.attribute.column}"
+            found = [dict(r) for r in await connection.fetch(statement)]
             for row in found:
                 columns = {a: entity.governed.column(a) for a in POLICY_ATTRIBUTES}
                 row["@"] = Row.of({a: row[c] if c else entity.governed.constant(a) for a, c in columns.items()})
+                row["#"] = numbers[row["@"]]
             rows[entity.name] = found
         await connection.close()
         return cls(rows)

@@ -10,7 +10,7 @@ import base64
 import re
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from decimal import Decimal
 from random import Random
 from typing import Any
@@ -31,13 +31,19 @@ class Operations:
     def __init__(self, tables: Tables, registry: Registry, schema: GraphQLSchema) -> None:
         self.tables, self.registry, self.schema = tables, registry, schema
         self.kinds: Any = schema.type_map
+        # The long tables are drawn less often, since they would take most of the time.
+        self.roots: list[Entity] = []
+        for entity in registry.entities.values():
+            self.roots += [entity] * (
+                1 if len(tables.rows[entity.name]) > 2_000 else 3 if tables.rows[entity.name] else 0
+            )
         self.cursors: list[tuple[str, Any, str]] = []
         """Entity, `orderBy` as it was given, and a cursor."""
 
     def draw(self, rng: Random) -> tuple[Operation, Operation]:
         """The same operation with literals and with variables."""
         self.rng, self._aliases = rng, 0
-        picks = [self.root() for _ in range(rng.choice((1, 1, 1, 2, 3)))]
+        picks = [self.root() for _ in range(rng.choice((1, 1, 1, 1, 2, 3)))]
         seed = rng.getrandbits(32)
         return tuple(Text(self.kinds, Random(seed), lift).operation(picks) for lift in (False, True))  # type: ignore[return-value]
 
@@ -76,7 +82,7 @@ class Operations:
     # Roots
 
     def root(self) -> Pick:
-        entity = self.rng.choice([*self.registry.entities.values()])
+        entity = self.rng.choice(self.roots)
         what = self.rng.randrange(100)
         if what < 45:
             return self.page(entity)
@@ -87,7 +93,7 @@ class Operations:
             identifier = encoded(entity.name, self.key(entity)) if self.chance(95) else self.rng.choice(BAD_IDS)
             return Pick("node", self.alias(), {"id": identifier}, self.abstract([entity.name], 3), "Query")
         if what < 99:
-            entities = [self.rng.choice([*self.registry.entities.values()]) for _ in range(self.rng.randrange(5))]
+            entities = [self.rng.choice(self.roots) for _ in range(self.rng.randrange(5))]
             names = sorted({e.name for e in entities} | {entity.name})
             if what < 90:
                 ids = [encoded(e.name, self.key(e)) for e in entities]
@@ -152,7 +158,7 @@ class Operations:
         listed = [one for one in entity.fields.values() if not isinstance(one.member, Remote)]
         plain = [f for f in listed if not isinstance(f.member, Relation)]
         links = [f for f in listed if isinstance(f.member, Relation)]
-        chosen = self.rng.sample(plain, min(len(plain), self.rng.choice((0, 1, 2, 3, 5, 8))))
+        chosen = self.rng.sample(plain, min(len(plain), self.rng.choice((0, 1, 1, 2, 3, 6))))
         chosen += self.rng.sample(links, min(len(links), self.rng.choice((0, 1, 1, 2)))) if depth else []
         found: list[Pick | Spread] = []
         for one in chosen:
@@ -293,14 +299,16 @@ class Operations:
     def value(self, entity: Entity, one: Field) -> Any:
         """A value of some row, hidden ones too, or one beside it; as a client writes it."""
         column, rows = one.attribute.column, self.tables.rows[entity.name]
-        present = next((v for _ in range(20) if (v := self.rng.choice(rows)[column]) is not None), None)
+        drawn = (self.rng.choice(rows)[column] for _ in range(20 if rows else 0))
+        present = next((value for value in drawn if value is not None), None)
         if present is None:
             return {"Boolean": True, "Int": 1, "Decimal": "1", "Date": "2024-01-01"}.get(one.type.name, "")
         if one.codes is not None:
             return Name(one.codes.by_code[present].name if self.chance(70) else self.rng.choice(one.codes.entries).name)
         if self.chance(25):
             if isinstance(present, date) and not isinstance(present, datetime):
-                present += timedelta(self.rng.choice((-40, -1, 1, 40)))
+                near = present.toordinal() + self.rng.choice((-40, -1, 1, 40))
+                present = date.fromordinal(min(max(near, 1), date.max.toordinal()))
             elif isinstance(present, int | Decimal) and not isinstance(present, bool):
                 present += self.rng.choice((-1, 1))
         answer = written(one, present)

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 from random import Random
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from policy.revision import load_default
-from schema.sdl import build_schema
-from server.service import Service
-from server.settings import Settings
 from tests.conftest import publish
 from tests.declared.tables import another_database, create_tables, insert, opened
-from tests.reference_graphql import bare
-from tests.reference_rows import Tables
 from tests.resolvers.sources import CRANES, LIFTS, Monitor, Remote, opened_with
 from tests.resolvers.world import World, hostile
+from tests.resolvers.world import opened as opened_world
 from tests.revisions import open_revision
 
 if TYPE_CHECKING:
@@ -25,22 +20,15 @@ if TYPE_CHECKING:
 
     from demo.embedded import EmbeddedPostgres
 
-LIMITS: Any = {"max_cost": 10_000_000, "max_aliases": 1_000, "max_tokens": 20_000, "max_depth": 30}
-
 
 @pytest.fixture(scope="module")
 async def world(database: str) -> AsyncIterator[World]:
-    """A service of our own with a clock of our own, so that the shared one keeps its policy."""
-    async with Service.open(Settings(database_url=database, **LIMITS)) as service:
-        found = World(
-            service, await Tables.read(database, service.registry), bare(build_schema(service.registry).graphql)
-        )
+    """A world with policies to compare under; the service is its own, so that the shared one keeps its policy."""
+    async with opened_world(database) as found:
         found.snapshots["default"] = found.snapshot(load_default())
         found.snapshots["open"] = found.snapshot(open_revision())
         found.snapshots["hostile"] = hostile(found, Random(1))
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("server.pipeline.time", SimpleNamespace(time=lambda: found.now))
-            yield found
+        yield found
 
 
 @pytest.fixture(scope="module")

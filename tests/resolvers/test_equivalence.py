@@ -4,90 +4,99 @@ from __future__ import annotations
 
 import asyncio
 import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+import asyncpg
 import pytest
 
+from demo.seed.load import load
 from policy.revision import Revision, load_default
-from policy.subject import PUBLIC_SUBJECT, Subject
-from tests.operation_text import Name, Operation
+from policy.subject import PUBLIC_SUBJECT
+from tests.declared.tables import another_database
+from tests.operation_text import Operation
+from tests.resolvers.trials import Compared, run, series
 from tests.resolvers.world import Different, World, hostile
-from tests.revisions import open_revision, rule
-from tests.strategies import Operations
+from tests.revisions import rule
 from tests.subjects import subjects
 
 if TYPE_CHECKING:
-    from policy.decide import Snapshot
+    from collections.abc import Iterator
+    from concurrent.futures import Future
+
+    from demo.embedded import EmbeddedPostgres
 
 
-def remember(operations: Operations, world: World) -> None:
-    """Offer the latest page cursors of earlier answers to later operations, with the order they walk in."""
-    operations.cursors = [
-        (boundary.walk[0], [_term(name) for name in boundary.walk[1:]], cursor)
-        for cursor, boundary in list(world.issued.items())[-300:]
-    ]
-
-
-def _term(name: str) -> dict[str, Name]:
-    return {"field": Name(name.removeprefix("-").upper()), "direction": Name("DESC" if name[0] == "-" else "ASC")}
-
-
-async def trial(world: World, operations: Operations, snapshot: Snapshot, askers: list[Subject], seed: int) -> None:
-    """One random operation in both its forms, asked by two subjects in turn; then its document with other values."""
-    rng = Random(seed)
-    remember(operations, world)
-    literals, lifted = operations.draw(rng)
-    one, other = rng.sample(askers, 2)
-    try:
-        for subject, form in ((one, literals), (other, lifted), (one, lifted), (other, literals)):
-            await world.compare(snapshot, subject, form)
-        if lifted.variables:
-            await world.compare(snapshot, one, operations.varied(lifted, rng))
-    except AssertionError as error:
-        raise Different(f"seed {seed}: {error}") from error
-
-
-async def run(world: World, snapshot: Snapshot, askers: list[Subject], seeds: range) -> None:
-    """Trials by seed, on one set of caches."""
-    operations = world.operations()
-    for seed in seeds:
-        await trial(world, operations, snapshot, askers, seed)
-
-
-def told(world: World, began: float) -> str:
-    """What was compared, for the printed figures."""
-    parts = [f"{count} {what}" for what, count in sorted(world.counts.items())]
-    return f"\nequal: {', '.join(parts)}, {time.monotonic() - began:.0f} s"
+SERIES = 20
 
 
 async def test_engine_equals_reference(world: World) -> None:
     """Data, order of keys and refusals agree under the default policy, hostile ones, and one that opens everything."""
     began = time.monotonic()
     askers = subjects(world.tables, Random(7), 14)
-    await run(world, world.snapshots["default"], askers, range(50))
-    await run(world, world.snapshots["hostile"], askers[:8], range(1000, 1020))
-    await run(world, hostile(world, Random(2)), askers[:8], range(2000, 2020))
-    await run(world, world.snapshots["open"], askers[:6], range(3000, 3020))
+    await run(world, world.snapshots["default"], askers, range(30))
+    await run(world, world.snapshots["hostile"], askers[:8], range(1000, 1015))
+    await run(world, hostile(world, Random(2)), askers[:8], range(2000, 2015))
+    await run(world, world.snapshots["open"], askers[:6], range(3000, 3010))
     assert world.counts["operations"] > 500
     assert world.counts["too costly"] < world.counts["operations"] / 50
-    print(told(world, began))  # noqa: T201
+    print(Compared(world.counts, world.documents, time.monotonic() - began))  # noqa: T201
+
+
+SPARSE = """
+    select format('update zlaq.%1$I set %2$I = null where mod(hashtext(%1$I::text || %2$L), 5) = 0',
+                  table_name, column_name)
+    from information_schema.columns c join information_schema.tables t using (table_schema, table_name)
+    where table_schema = 'zlaq' and table_type = 'BASE TABLE' and is_nullable = 'YES' and is_generated = 'NEVER'
+"""
+
+
+@pytest.fixture(scope="module")
+async def sparse(postgres: EmbeddedPostgres) -> str:
+    """A database with the miniature seed, where a fifth of all that may be NULL is."""
+    dsn = await another_database(postgres.dsn, "sparse")
+    await load(dsn, 0.001)
+    connection = await asyncpg.connect(dsn)
+    await connection.execute("set session_replication_role = replica")
+    for (statement,) in await connection.fetch(SPARSE):
+        await connection.execute(statement)
+    await connection.close()
+    return dsn
+
+
+@pytest.fixture(scope="module")
+def started(request: pytest.FixtureRequest, sparse: str) -> Iterator[dict[int, Future[Compared]]]:
+    """The series that were asked for, on two processes."""
+    items = [item for item in request.session.items if isinstance(item, pytest.Function)]
+    asked = [item for item in items if item.function is test_engine_equals_reference_at_length]
+    wanted: list[Any] = [item.callspec.params["number"] for item in asked]
+    with ProcessPoolExecutor(2, get_context("spawn"), max_tasks_per_child=1) as pool:
+        yield {number: pool.submit(series, sparse, number) for number in wanted}
+        pool.shutdown(cancel_futures=True)
+
+
+@pytest.fixture(scope="module")
+def together() -> Compared:
+    """What all series have compared."""
+    return Compared()
 
 
 @pytest.mark.prove
-async def test_engine_equals_reference_at_length(world: World) -> None:
-    """The same with thousands of operations, many more policies, and subjects of every kind."""
-    began = time.monotonic()
-    world.counts.clear()
-    for turn in range(24):
-        askers = subjects(world.tables, Random(100 + turn), 16)
-        revisions = (load_default(), open_revision())
-        snapshot = world.snapshot(revisions[turn % 2]) if turn < 8 else hostile(world, Random(50 + turn))
-        await run(world, snapshot, askers, range(10_000 + 80 * turn, 10_000 + 80 * turn + 80))
-        world.references.clear()
-        print(told(world, began), flush=True)  # noqa: T201
-    assert world.counts["operations"] > 5_000
-    assert world.counts["too costly"] < world.counts["operations"] / 50
+@pytest.mark.parametrize("number", range(SERIES))
+async def test_engine_equals_reference_at_length(
+    started: dict[int, Future[Compared]], together: Compared, number: int
+) -> None:
+    """The same with 100,000 operations, many more policies, and subjects of every kind.
+
+    A series that fails says its seed and operation, and fails alone too: ask for this test with its number.
+    """
+    found = await asyncio.wrap_future(started[number])
+    together.add(found)
+    print(f"{found}\ntogether {together}")  # noqa: T201
+    assert found.counts["operations"] > 100_000 / SERIES
+    assert found.counts["too costly"] < found.counts["operations"] / 50
 
 
 async def test_pages_of_a_walk(world: World) -> None:

@@ -4,22 +4,31 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from hashlib import sha256
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
+
+import pytest
 
 from policy.compile import PolicyRefused
 from policy.decide import Snapshot, build_snapshot
+from schema.sdl import build_schema
 from server.pipeline import Question
 from server.service import Service, refusal
+from server.settings import Settings
 from tests.operation_text import Operation
 from tests.oracle import Matcher, Oracle, Refused
 from tests.reference import Reference
+from tests.reference_graphql import bare
 from tests.reference_pages import Boundary
 from tests.reference_rows import Tables
 from tests.revisions import hostile_revision, nodes_of
 from tests.strategies import Operations
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from random import Random
 
     from graphql import GraphQLSchema
@@ -29,6 +38,7 @@ if TYPE_CHECKING:
 
 NOW = 1_800_000_000
 """The server's clock while answers are compared; one test moves it."""
+LIMITS: Any = {"max_cost": 10_000_000, "max_aliases": 1_000, "max_tokens": 20_000, "max_depth": 30}
 Seen = dict[str, set[str]]
 
 
@@ -44,8 +54,8 @@ class World:
     counts: Counter[str] = field(default_factory=Counter)
     snapshots: dict[str, Snapshot] = field(default_factory=dict)
     references: dict[tuple[Snapshot, Subject, int], Reference] = field(default_factory=dict)
-    keep: bool = False
-    kept: dict[tuple[Snapshot, Subject, str], tuple[Any, Seen]] = field(default_factory=dict)
+    kept: dict[tuple[Snapshot, Subject, int, str], tuple[Any, Seen]] = field(default_factory=dict)
+    documents: set[bytes] = field(default_factory=set)
 
     def snapshot(self, revision: Revision) -> Snapshot:
         """A snapshot of its own, whose enforcer answers fast."""
@@ -76,8 +86,8 @@ class World:
         return decoded
 
     def expected(self, reference: Reference, operation: Operation) -> tuple[Any, Seen]:
-        """The reference's answer or refusal with the verdicts it met; kept where the same is asked again and again."""
-        key = (reference.oracle.snapshot, reference.oracle.subject, str(operation))
+        """The reference's answer or refusal with the verdicts it met; kept for those who ask the same again."""
+        key = (reference.oracle.snapshot, reference.oracle.subject, self.now, str(operation))
         if key in self.kept:
             return self.kept[key]
         cells = reference.oracle.cells
@@ -86,17 +96,21 @@ class World:
         except Refused as refused:
             answer = refused
         self.counts["cells"] += reference.oracle.cells - cells
-        found = (answer, dict(reference.seen))
-        if self.keep:
-            self.kept[key] = found
-        return found
+        self.kept[key] = (answer, dict(reference.seen))
+        return self.kept[key]
 
-    async def compare(self, snapshot: Snapshot, subject: Subject, operation: Operation) -> dict[str, Any]:
-        """One operation as one subject: same data in the same order, or refused by both; returns the data."""
+    async def compare(
+        self, snapshot: Snapshot, subject: Subject, operation: Operation, question: Operation | None = None
+    ) -> dict[str, Any]:
+        """One operation as one subject: same data in the same order, or refused by both; returns the data.
+
+        The reference is asked `question`, the same in other words, if that is given.
+        """
         reference = self.reference(snapshot, subject)
         self.counts["operations"] += 1
+        self.documents.add(sha256(operation.query.encode()).digest()[:8])
         actual = await self.engine(snapshot, subject, operation)
-        expected, seen = self.expected(reference, operation)
+        expected, seen = self.expected(reference, question or operation)
         if isinstance(expected, Refused):
             self.counts["refused"] += 1
             if "data" in actual:
@@ -146,6 +160,18 @@ class World:
             verdict = named.get(coordinate)
             if verdict != "CONDITIONAL" and not verdicts <= allowed[verdict]:
                 raise Different(f"{coordinate} is {verdicts}, disclosed as {verdict}\n{asked}")
+
+
+@asynccontextmanager
+async def opened(database: str, *packages: str) -> AsyncIterator[World]:
+    """A service of our own with a clock of our own, and the rows of its database; with entities of these packages."""
+    settings = Settings(database_url=database, entity_packages=packages, **LIMITS)
+    async with Service.open(settings) as service:
+        schema = bare(build_schema(service.registry).graphql)
+        found = World(service, await Tables.read(database, service.registry), schema)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("server.pipeline.time", SimpleNamespace(time=lambda: found.now))
+            yield found
 
 
 class Different(AssertionError):
