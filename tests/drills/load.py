@@ -16,8 +16,10 @@ import sys
 import threading
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+import aiohttp
 import httpx
 import orjson
 
@@ -25,7 +27,6 @@ from demo.tokens import AUDIENCE, ISSUER, JWKS_FILE, prepare
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from server.issuer import Issuer
 
@@ -66,6 +67,12 @@ class ServerProcess:
 
     def start(self, seconds: float = START_SECONDS) -> Self:
         """Start, and return once it is ready; raises `AssertionError` with its log if it is not in time."""
+        self.launch()
+        assert self.becomes_ready(seconds), self.log_file.read_text()[-3000:]
+        return self
+
+    def launch(self) -> None:
+        """Start, whatever becomes of it."""
         prepare(self.directory)
         told = {
             "DATABASE_URL": self.dsn,
@@ -83,18 +90,35 @@ class ServerProcess:
                 env=inherited | {f"ZLAQ_{name}": value for name, value in told.items()},
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
-        assert self.becomes_ready(seconds), self.log_file.read_text()[-3000:]
-        return self
 
-    def becomes_ready(self, seconds: float) -> bool:
-        """Whether `/ready` says so within this time."""
+    def becomes_ready(self, seconds: float, status: int = 200) -> bool:
+        """Whether `/ready` answers so within this time."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline and self.process is not None and self.process.poll() is None:
             with contextlib.suppress(httpx.HTTPError):
-                if httpx.get(f"{self.address}/ready", timeout=5).status_code == 200:
+                if httpx.get(f"{self.address}/ready", timeout=5).status_code == status:
                     return True
             time.sleep(0.05)
         return False
+
+    @property
+    def resident_bytes(self) -> int:
+        """Memory that the process occupies now."""
+        return int(self._proc("statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    @property
+    def descriptors(self) -> int:
+        """Files and sockets that the process holds open now."""
+        return sum(1 for _ in self._proc("fd").iterdir())
+
+    def _proc(self, name: str) -> Path:
+        assert self.process is not None
+        return Path("/proc") / str(self.process.pid) / name
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """What the log has of an event, over every start so far."""
+        lines = (line for line in self.log_file.read_bytes().splitlines() if line.startswith(b"{"))
+        return [entry for entry in map(orjson.loads, lines) if entry["event"] == name]
 
     def kill(self) -> None:
         """Crash it."""
@@ -122,17 +146,21 @@ class ServerProcess:
 
 @dataclass(frozen=True, eq=False)
 class Operation:
-    """What a client of the load sends; each is itself alone, so that it may be counted by."""
+    """What a client of the load sends; each is itself alone, so that it may be counted by.
+
+    `choices` are the headers by which a caller chooses among the purposes and cases of its token.
+    """
 
     query: str
     variables: Mapping[str, Any] = field(default_factory=dict)
     token: str | None = None
+    choices: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def headers(self) -> dict[str, str]:
         """The request's headers."""
         identity = {} if self.token is None else {"authorization": f"Bearer {self.token}"}
-        return {"content-type": "application/json"} | identity
+        return {"content-type": "application/json"} | identity | dict(self.choices)
 
     @property
     def body(self) -> bytes:
@@ -142,9 +170,10 @@ class Operation:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of one request; no status means that no whole answer came."""
+    """What came of one request; no status means that no whole answer came. `began` is of the monotonic clock."""
 
     operation: Operation
+    began: float
     seconds: float
     status: int | None = None
     request_id: str = ""
@@ -157,7 +186,7 @@ class Load:
 
     def __init__(
         self, address: str, operations: Sequence[Operation], *, clients: int = 8, pause: float = 0.0,
-        patience: float = 15, at_most: int = 20_000,
+        patience: float = 15, at_most: int = 50_000,
     ) -> None:  # fmt: skip
         self.outcomes: list[Outcome] = []
         self._address, self._operations = address, operations
@@ -180,24 +209,28 @@ class Load:
         assert not self._thread.is_alive(), "a request hangs"
 
     async def _all(self) -> None:
-        async with httpx.AsyncClient(base_url=self._address, timeout=self._patience) as client:
+        # The server closes what has been idle for five seconds.
+        connector = aiohttp.TCPConnector(limit=self._clients, keepalive_timeout=2)
+        async with aiohttp.ClientSession(
+            self._address, connector=connector, timeout=aiohttp.ClientTimeout(self._patience)
+        ) as client:
             await asyncio.gather(*(self._client(client, number) for number in range(self._clients)))
 
-    async def _client(self, client: httpx.AsyncClient, number: int) -> None:
+    async def _client(self, client: aiohttp.ClientSession, number: int) -> None:
         turn = number
         while not self._ending.is_set() and len(self.outcomes) < self._at_most:
             outcome = await self._ask(client, self._operations[turn % len(self._operations)])
             self.outcomes.append(outcome)
             turn += 1
             # Whoever was refused waits a little, as a polite client does.
-            await asyncio.sleep(self._pause if outcome.status == 200 else 0.03)
+            await asyncio.sleep(self._pause if outcome.status == 200 else 0.03 if outcome.status else 0.1)
 
-    async def _ask(self, client: httpx.AsyncClient, operation: Operation) -> Outcome:
+    async def _ask(self, client: aiohttp.ClientSession, operation: Operation) -> Outcome:
         began = time.monotonic()
         try:
-            reply = await client.post("/graphql", content=operation.body, headers=operation.headers)
-        except httpx.HTTPError as error:
-            return Outcome(operation, time.monotonic() - began, error=type(error).__name__)
-        return Outcome(
-            operation, time.monotonic() - began, reply.status_code, reply.headers["x-request-id"], reply.content
-        )
+            async with client.post("/graphql", data=operation.body, headers=operation.headers) as reply:
+                body = await reply.read()
+        except (aiohttp.ClientError, TimeoutError) as error:
+            return Outcome(operation, began, time.monotonic() - began, error=type(error).__name__)
+        spent = time.monotonic() - began
+        return Outcome(operation, began, spent, reply.status, reply.headers["x-request-id"], body)
