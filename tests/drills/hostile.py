@@ -68,6 +68,8 @@ class Generator:
             "deep selections": lambda: self._selections(depth=12, width=3),
             "wide selections": lambda: self._selections(depth=4, width=30),
             "aliases": lambda: self._selections(depth=3, width=12, aliased=True),
+            "repeats": self._repeats,
+            "nesting": self._nesting,
             "overlaps": self._overlaps,
             "fragments": self._fragments,
             "filters": self._filters,
@@ -172,6 +174,37 @@ class Generator:
             for _ in range(chance.randint(5, 60))
         ]
         return "{ projects { nodes { " + " ".join(part.removeprefix(": ") for part in parts) + " } } }", {}
+
+    def _repeats(self) -> tuple[str, dict[str, Any]]:
+        """The same few response names over and over, which to merge costs the square of their number."""
+        names = self._chance.sample(("name", "status", "x: name", "__typename", "contractor { name }", "...f"), 2)
+        weight = self._chance.random()
+        parts = [names[self._chance.random() < weight] for _ in range(self._chance.choice((40, 200, 1_200)))]
+        around = self._chance.choice(("{ projects { nodes { %s } } }", '{ project(projectNo: "1") { %s } }'))
+        fragment = " fragment f on Project { name x: name }" if "...f" in parts else ""
+        return around.replace("%s", _whole(parts, 120)) + fragment, {}
+
+    def _nesting(self) -> tuple[str, dict[str, Any]]:
+        """Anything that opens, hundreds of times, closed as often or not."""
+        opening, closing = self._chance.choice(
+            (
+                ("{a", "}"),
+                ("[", "]"),
+                ("{a:", "}"),
+                ("...{", "}"),
+                ("...on Query{", "}"),
+                ("{not:", "}"),
+                ("{or:[", "]}"),
+            )
+        )
+        times = self._chance.randint(50, 900)
+        closed = times if self._chance.random() < 0.7 else self._chance.randrange(times)
+        inner = opening * times + " a " + closing * closed
+        if opening == "{a":
+            return "query " + inner, {}
+        if opening.startswith("..."):
+            return "query {" + inner + "}", {}
+        return "{ projects(where: " + inner + ") { totalCount } }", {}
 
     def _fragments(self) -> tuple[str, dict[str, Any]]:
         count, fan = self._chance.randint(2, 50), self._chance.randint(1, 8)
