@@ -119,7 +119,7 @@ class Script:
 
 
 def scripts(questions: Questions, seed: int, many: int, walks: int) -> list[Script]:
-    """Random documents: one in four with its values as literals, the others with variables; then the walks."""
+    """Random documents: one in four with its values as literals, the others with variables; then walks, and links."""
     found = []
     for number in range(many):
         rng = Random(seed + number)
@@ -129,7 +129,15 @@ def scripts(questions: Questions, seed: int, many: int, walks: int) -> list[Scri
             continue
         varied = [questions.varied(lifted, rng).variables] if lifted.variables and number % 5 == 0 else []
         found.append(Script(lifted.query, (lifted.variables, *varied)))
-    return found + [walk(questions, Random(seed + many + number)) for number in range(walks)]
+    found += [walk(questions, Random(seed + many + number)) for number in range(walks)]
+    return found + [links(entity) for entity in questions.registry.entities.values()]
+
+
+def links(entity: Entity) -> Script:
+    """Many rows of a type and where their relations lead, so that every link to a hidden row is followed."""
+    related = [one for one in entity.fields.values() if isinstance(one.member, Relation)]
+    shown = " ".join(f"{one.field}{'(first: 9)' if one.type.is_list else ''} {{ id version }}" for one in related)
+    return Script(f"query($n: Int) {{ {entity.plural}(first: $n) {{ nodes {{ id {shown} }} }} }}", ({"n": 300},))
 
 
 def walk(questions: Questions, rng: Random) -> Script:

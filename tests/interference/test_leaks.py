@@ -110,7 +110,7 @@ LEAKS = (
     Leak("adapters.postgres.candidates:boundary", start_at_hidden_rows, "enterprise elsewhere", 9),
     Leak(f"{RENDERER}.one", show_hidden_rows_by_key, "county elsewhere", 17),
     Leak(f"{RENDERER}.one", tell_missing_from_hidden, "county elsewhere", 64),
-    Leak(f"{RENDERER}._linked", show_hidden_targets, "county elsewhere", 326, hostile=True),
+    Leak(f"{RENDERER}._linked", show_hidden_targets, "county elsewhere", 428),
     Leak(f"{RENDERER}._linked", follow_a_hidden_link, "enterprise elsewhere", 20),
     Leak(f"{RENDERER}._placeholder", call_for_hidden_keys, "case handler", 164),
     Leak(f"{RENDERER}._cell", swap_clear_and_masked, "case handler", 17),

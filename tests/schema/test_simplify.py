@@ -166,7 +166,7 @@ def known(attr: str) -> Predicate:
     [
         # Numbers lie between any two, text follows text at once, days and microseconds follow each other.
         (any_of([Range("area", high=1), Range("area", low=1, low_open=True)]), known("area")),
-        (any_of([Range("area", high=Decimal(1)), Range("area", low=1)]), known("area")),
+        (any_of([Range("area", high=2), Range("area", low=Decimal("1.5"))]), known("area")),
         (any_of([Range("area", high=1), Range("area", low=2)]), None),
         (any_of([Range("area", high=1), Range("area", low=Decimal("1.5"))]), None),
         (any_of([Range("area", low=1), Eq("area", None)]), None),
