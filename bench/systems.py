@@ -28,7 +28,7 @@ FLOORS: Final = ("F1", "F2")
 AUDITED: Final = "F1 with audit"
 SYSTEMS: Final = (PRODUCT, *FLOORS, *peers.PEERS)
 """What is compared; `AUDITED` exists only to tell what the audit costs."""
-START_SECONDS = 60
+START_SECONDS = 180
 # As PostgreSQL has them too: without, each large answer costs page faults.
 _MALLOC = {"MALLOC_TRIM_THRESHOLD_": "67108864", "MALLOC_MMAP_THRESHOLD_": "67108864", "MALLOC_TOP_PAD_": "4194304"}
 

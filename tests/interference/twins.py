@@ -43,6 +43,8 @@ class Sight:
     now: int
     _verdicts: dict[tuple[str, Row], Verdicts | None] = field(default_factory=dict)
     _allowed: dict[tuple[Any, str, Row], bool] = field(default_factory=dict)
+    _alike: dict[str, Any] = field(default_factory=dict)
+    """All that `model.conf` reads of an object."""
     _disclosed: dict[tuple[str, Row], tuple[tuple[str, Field | None], ...]] = field(default_factory=dict)
     """The columns of a row that are seen, with the attribute whose mask hides part of it."""
 
@@ -62,10 +64,11 @@ class Sight:
         return "MASKED" if obj != entity.row and self._may(entity, obj, "mask", row) else "DENIED"
 
     def _may(self, entity: Entity, obj: str, act: str, row: Row) -> bool:
-        revision = self.snapshot.revision
-        named = obj if any(rule.obj == obj for rule in revision.rules) else ""
-        # All that `model.conf` reads of an object.
-        key = (revision.classes.get(obj), entity.system, entity.governed.by != "none", named), act, row
+        if obj not in self._alike:
+            revision = self.snapshot.revision
+            named = obj if any(rule.obj == obj for rule in revision.rules) else ""
+            self._alike[obj] = revision.classes.get(obj), entity.system, entity.governed.by != "none", named
+        key = self._alike[obj], act, row
         if key not in self._allowed:
             self._allowed[key] = self.snapshot.enforcer.enforce(self.subject, obj, act, row, self.now)
         return self._allowed[key]

@@ -114,6 +114,7 @@ def test_refused_as_a_whole(case):
         {"kind": "PUBLIC"},
         {"level": "COUNTY"},
         {"system": "SAFETY"},
+        {"system": "SHARED"},
     ],
 )
 def test_what_a_rule_may_say(changes):
