@@ -54,9 +54,7 @@ async def compare(worlds: Worlds, askers: list[Asker], series: Series) -> str:
         worlds.answers += worlds.statuses
         counts = ", ".join(f"{count} {what}" for what, count in sorted(worlds.counts.items()))
         told.append(f"  {asker.name}: {counts}; answered {dict(sorted(worlds.statuses.items()))}")
-    return "\n".join(
-        [*told, f"  {time.monotonic() - began:.0f} s, {time.process_time() - worked:.0f} s of it at work"]
-    )
+    return "\n".join([*told, f"  {time.monotonic() - began:.0f} s, {time.process_time() - worked:.0f} s of it at work"])
 
 
 def summed(worlds: Worlds) -> str:
