@@ -277,7 +277,7 @@ def _leaves(node: ast.AST) -> Iterable[ast.expr]:
 def _reads_row(node: ast.AST) -> bool:
     if isinstance(node, ast.Name):
         return node.id == "r_row"
-    return any(_reads_row(child) for child in ast.iter_child_nodes(node) if isinstance(child, ast.expr))
+    return any(_reads_row(child) for child in ast.iter_child_nodes(node))
 
 
 def _attribute(node: ast.expr) -> str:

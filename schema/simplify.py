@@ -284,10 +284,12 @@ def _terms(predicate: Predicate, space: _Space, care: int) -> list[Term] | None:
             found: list[Term] = []
             for operand in operands:
                 inner = _terms(operand, space, care)
-                if inner is None or len(found) + len(inner) > _TERMS_AT_MOST:
+                if inner is None:
                     return None
-                found = _absorbed([*found, *inner], space, care)
-            return found
+                found += inner
+                if len(found) > _TERMS_AT_MOST and len(found := _absorbed(found, space, care)) > _TERMS_AT_MOST:
+                    return None
+            return _absorbed(found, space, care)
         case And(operands):
             product: list[Term] = [()]
             for operand in operands:

@@ -22,7 +22,6 @@ from adapters.postgres.statements import Compiled, compile_query
 from schema.registry import Registry
 
 _BATCH_AT_MOST = 32
-_RUNNERS_PER_STATEMENT = 2
 _HOT_FROM = 3
 _DRAIN_SECONDS = 10
 _STATEMENT_BYTES_PER_CONNECTION = 48_000_000
@@ -203,7 +202,8 @@ class Database:
     def _join(self, statement: Statement, waiting: Waiting) -> asyncio.Future[bytes | None]:
         """Join the statement's next batch. The batch belongs to the database: a caller that goes away harms none."""
         statement.waiting.append(waiting)
-        if statement.runners < _RUNNERS_PER_STATEMENT:
+        # One at a time while it takes all that wait: two would share them, and a half batch costs nearly a whole one.
+        if statement.runners * _BATCH_AT_MOST < len(statement.waiting):
             statement.runners += 1
             task = asyncio.create_task(self._serve(statement))
             self._tasks.add(task)

@@ -37,9 +37,6 @@ CREATE TABLE IF NOT EXISTS {SCHEMA}.migration (
 );
 """
 
-# Spelt anew for PostgreSQL 15, to the same effect: what ran the earlier spelling need not run anything again.
-_EARLIER = {"0001_foundation.sql": "95ef36b153b38214d8b68378619e8f99305933928c5e51ec61ba943478c8e0d3"}
-
 _EXISTING_INDEXES = """
 SELECT c.relname::text AS name, coalesce(obj_description(c.oid, 'pg_class'), '') AS definition
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -109,7 +106,7 @@ async def _apply(connection: Connection, migrations: Sequence[Migration]) -> lis
     for name, sha256 in known.items():
         if name not in here:
             raise MigrationRefused(name, "applied to this database, but unknown to this version of the program")
-        if sha256 not in (here[name].sha256, _EARLIER.get(name)):
+        if sha256 != here[name].sha256:
             raise MigrationRefused(name, "changed after it was applied; write a new migration instead")
     pending = [migration for migration in migrations if migration.name not in known]
     for migration in pending:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import socket
@@ -86,6 +87,9 @@ async def _serve(settings: Settings, listening: socket.socket, started: Callable
         timeout_graceful_shutdown=DRAIN_S,
     )
     async with app.router.lifespan_context(app):
+        # What exists now lives as long as the process: going through it again at each collection stops everyone.
+        gc.collect()
+        gc.freeze()
         for number in _SIGNALS:
             signal.signal(number, _ignore)
         await _Server(config, started).serve(sockets=[listening])
