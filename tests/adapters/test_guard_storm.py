@@ -58,7 +58,7 @@ async def caller(it: Guarded, chance: random.Random) -> str:
         return error.name
     finally:
         it.clock.now += chance.random() * 0.5
-        assert asyncio.get_running_loop().time() - began < min(patience, DEADLINE_MS / 1000) + 0.15
+        assert asyncio.get_running_loop().time() - began < min(patience, DEADLINE_MS / 1000) + 1
     assert set(rows.values) == set(keys) - {ABSENT}, "all of it or nothing"
     return "stale" if rows.stale else "ok"
 

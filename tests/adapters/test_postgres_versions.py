@@ -2,39 +2,16 @@
 
 from __future__ import annotations
 
-import re
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import asyncpg
 import pytest
 
 from adapters.postgres import audit
-from adapters.postgres.migrate import migrate, packaged_migrations
 from tests.declared.tables import another_database
 
 if TYPE_CHECKING:
     from demo.embedded import EmbeddedPostgres
-
-
-async def test_the_earlier_spelling_of_the_foundation_counts(postgres: EmbeddedPostgres) -> None:
-    """A database made before PostgreSQL 15 could read that migration is up to date, and stores its records alike."""
-    dsn = await another_database(postgres.dsn, "earlier")
-    foundation = packaged_migrations()[0]
-    earlier = re.sub(r"-- In the column's .*\nALTER .*\n", "", foundation.sql)
-    earlier = earlier.replace("rows text NOT NULL", "rows text STORAGE EXTERNAL NOT NULL")
-    applied = replace(foundation, sql=earlier)
-    connection = await asyncpg.connect(dsn)
-    try:
-        update = "UPDATE zlaq.migration SET sha256 = $2 WHERE name = $1"
-        await connection.execute(update, applied.name, applied.sha256)
-
-        assert await migrate(dsn) == []
-        stored = "SELECT attrelid::regclass::text, attstorage::text FROM pg_attribute WHERE attname = 'rows' ORDER BY 1"
-        found = [tuple(row) for row in await connection.fetch(stored)]
-        assert found == [("audit.record", "e"), ("audit.record_rest", "e")]
-    finally:
-        await connection.close()
 
 
 async def test_every_right_of_this_version_is_looked_for(postgres: EmbeddedPostgres) -> None:

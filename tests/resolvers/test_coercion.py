@@ -180,8 +180,13 @@ def documented(document: Document, mine: Any, other: Any, given: dict[str, Any])
     """What we refuse on purpose: `_Any` that is no object, identifiers that are fractions, text we cannot store."""
     (operation,) = document.operations.values()
     declared = operation.node.variable_definitions or ()
-    anything = [given.get(d.variable.name.value, {}) for d in declared if "_Any" in print_ast(d.type)]
-    objects = [item for value in anything for item in (value if isinstance(value, list) else [value])]
+    anything = [(print_ast(d.type), given.get(d.variable.name.value, {})) for d in declared]
+    objects = [
+        item
+        for kind, value in anything
+        if "_Any" in kind
+        for item in (value if isinstance(value, list) and kind.startswith("[") else [value])
+    ]
     stricter = any(not isinstance(item, dict) for item in objects) or any(
         isinstance(v, float) or (isinstance(v, str) and ("\0" in v or "\ud800" in v)) for v in _leaves(given)
     )

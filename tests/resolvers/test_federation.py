@@ -319,9 +319,9 @@ async def test_whoever_was_asked_is_on_record_whatever_becomes_of_the_answer(dat
     """A bad cursor is found before anybody is asked; a caller who goes away, or a failure behind, leaves the record."""
     records = [{"record_no": "X", "decided_on": "2026-01-01", "project_no": HERE}]
     national = System("national", ("000000",), {"Enterprise.creditRecords": {known.CONTRACTOR: records}})
-    live = System("hubei", ("420000",), {"Enterprise.liveInspections": {known.CONTRACTOR: []}, STATUS: {}}, delay=0.4)
+    live = System("hubei", ("420000",), {"Enterprise.liveInspections": {known.CONTRACTOR: []}, STATUS: {}}, delay=2)
     walk = 'liveInspections(first: 1, after: "%s") { nodes { inspectionNo } pageInfo { endCursor } }'
-    async with federation(database, national, live, request_deadline_ms=300) as found:
+    async with federation(database, national, live, request_deadline_ms=1500) as found:
         refused = await found.ask(
             f'{{ enterprise(uscc: "{known.CONTRACTOR}") {{ creditRecords {{ recordNo }} {walk % "ebad"} }} }}'
         )
