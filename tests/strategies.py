@@ -289,7 +289,7 @@ class Operations:
                     found[name] = str(self.value(entity, one))[: self.rng.choice((0, 1, 1, 2, 4))]
                 case "under":
                     code = str(self.value(entity, one))
-                    found[name] = self.rng.choice((code, *ancestors(code)))
+                    found[name] = self.rng.choice((code, *ancestors(code))) if code else code
                 case _:
                     found[name] = self.value(entity, one)
             if self.chance(2):

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from demo.embedded import EmbeddedPostgres
 
 
-SERIES = 20
+SERIES = 19
 
 
 async def test_engine_equals_reference(world: World) -> None:
